@@ -1,7 +1,7 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // No isolation: every test file shares one module graph per thread, so a module with mutable state fails here.
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'conformance/**/*.test.ts'],
     pool: 'threads',
@@ -9,3 +9,5 @@ export default defineConfig({
     testTimeout: 60_000,
   },
 });
+
+export default config;
