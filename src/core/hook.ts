@@ -3,7 +3,14 @@
  * `run`; whoever wants to know registers (defragmentation, connection tracking, NAT, nftables chains). Order is Linux's:
  * ascending priority, and among equals the one registered first. See Documentation/networking/netfilter*.
  */
-import { NF_ACCEPT, NF_DROP, NF_QUEUE, NF_STOLEN } from '../wire/uapi/netfilter.ts';
+import {
+  NF_ACCEPT,
+  NF_DROP,
+  NF_QUEUE,
+  NF_REPEAT,
+  NF_STOLEN,
+  NF_VERDICT_FLAG_QUEUE_BYPASS,
+} from '../wire/uapi/netfilter.ts';
 import { DROP } from './drop.ts';
 import type { World } from './world.ts';
 
@@ -115,6 +122,3 @@ export class Hooks {
     return NF_DROP;
   }
 }
-
-const NF_REPEAT = 4;
-const NF_VERDICT_FLAG_QUEUE_BYPASS = 0x8000;
