@@ -17,9 +17,16 @@ const bytes = (n: number): fc.Arbitrary<Uint8Array> => fc.uint8Array({ minLength
 test('text of any address reads back as the same bytes', () => {
   const zeros = fc.array(fc.constantFrom(0, 0, 0, 1, 0xff), { minLength: 16, maxLength: 16 });
   fc.assert(
-    fc.property(fc.oneof(bytes(4), bytes(16), zeros.map(Uint8Array.from)), (address) => {
-      expect(parseAddress(formatAddress(Uint8Array.from(address)))).toEqual(Uint8Array.from(address));
-    }),
+    fc.property(
+      fc.oneof(
+        bytes(4),
+        bytes(16),
+        zeros.map((list) => Uint8Array.from(list)),
+      ),
+      (address) => {
+        expect(parseAddress(formatAddress(Uint8Array.from(address)))).toEqual(Uint8Array.from(address));
+      },
+    ),
   );
   fc.assert(fc.property(bytes(6), (mac) => expect(parseMac(formatMac(mac))).toEqual(Uint8Array.from(mac))));
 });
