@@ -28,7 +28,11 @@ test('text of any address reads back as the same bytes', () => {
       },
     ),
   );
-  fc.assert(fc.property(bytes(6), (mac) => expect(parseMac(formatMac(mac))).toEqual(Uint8Array.from(mac))));
+  fc.assert(
+    fc.property(bytes(6), (mac) => {
+      expect(parseMac(formatMac(mac))).toEqual(Uint8Array.from(mac));
+    }),
+  );
 });
 
 test('IPv6 output is the shortest form of RFC 5952, with the first longest run of zeros compressed', () => {
