@@ -1,0 +1,65 @@
+/**
+ * What the nftables machine needs from the host it runs in. `netns` implements it from the layers below; tests implement
+ * it in a few lines. Every method works on the packet path: it does not throw and does not allocate.
+ */
+import type { Hooks } from '../../core/hook.ts';
+import type { World } from '../../core/world.ts';
+import type { PktInfo } from './pkt.ts';
+
+/** Answer of a `fib` query; one object per host, overwritten by each query. */
+export type FibAnswer = {
+  /** Output interface, 0 for none. */
+  oif: number;
+  /** Route type (RTN_*), RTN_UNSPEC (0) when there is no route. */
+  type: number;
+};
+
+export type NetfilterHost = {
+  readonly name: string;
+  readonly world: World;
+  readonly hooks: Hooks;
+  /** Interface index by name, 0 when there is none. */
+  deviceIndex(name: string): number;
+  /** Interface name by index, '' when there is none. */
+  deviceName(ifindex: number): string;
+  /** ARPHRD_* of an interface, 0 when there is none. */
+  deviceType(ifindex: number): number;
+  deviceGroup(ifindex: number): number;
+  /** Link kind ("veth", "bridge", ...), '' for none. */
+  deviceKind(ifindex: number): string;
+  /** Interface index of the bridge that has this port, 0 for none. */
+  bridgeOf(ifindex: number): number;
+  /**
+   * Looks an address up in the routing tables, as the fib expression does. `address` is the offset of the 4 or 16 bytes in
+   * the slab's memory; `iif` and `oif` restrict the answer (0: no restriction); `source` says that it is a source address.
+   */
+  fib(
+    family: number,
+    address: number,
+    pkt: PktInfo,
+    iif: number,
+    oif: number,
+    mark: number,
+    source: boolean,
+  ): FibAnswer;
+  /**
+   * Sends a packet that answers `p` (a reject): an L3 packet, or for the bridge and netdev families a frame out of
+   * `ifindex`. Takes ownership of `reply`.
+   */
+  sendReply(family: number, p: number, reply: number, hook: number): void;
+  /** Sends an ICMP or ICMPv6 error for `p` (rate limited as the host's other errors). */
+  sendIcmpError(family: number, p: number, type: number, code: number, hook: number): void;
+  /** Routing metrics and next hop of a routed packet, for `rt`: MSS, or 0. */
+  routeMss(p: number): number;
+  /** Records a `log` statement. */
+  log(p: number, pkt: PktInfo, options: LogOptions): void;
+};
+
+export type LogOptions = {
+  readonly prefix: string;
+  readonly level: number;
+  readonly flags: number;
+  readonly group: number | undefined;
+  readonly snaplen: number;
+  readonly qthreshold: number;
+};
