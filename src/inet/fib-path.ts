@@ -18,6 +18,8 @@ import type { Flow, Nexthop, Route } from './route.ts';
 export type FibDevices = {
   /** Interface index of a name, 0 for none. */
   index(name: string): number;
+  /** True when a device has this index. */
+  exists(ifindex: number): boolean;
   /** IFF_* flags of an index, 0 when there is no such device. */
   flags(ifindex: number): number;
   /** IFLA_GROUP, for `suppress_ifgroup`. */

@@ -19,6 +19,7 @@ import { maskWords, samePrefix, wordsOf } from './words.ts';
 
 const devices: FibDevices = {
   index: (name) => Number(name.slice(3)) || 0,
+  exists: () => true,
   flags: () => 1,
   group: () => 0,
   ignoreLinkdown: () => false,
