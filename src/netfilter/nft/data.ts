@@ -16,7 +16,7 @@ import {
   NFTA_VERDICT_CHAIN_ID,
   NFTA_VERDICT_CODE,
 } from '../../wire/uapi/nf-tables.ts';
-import type { InitContext } from './expr.ts';
+import type { InitContext, Undo } from './expr.ts';
 import { need, u32Attr } from './expr.ts';
 import type { Chain } from './model.ts';
 
@@ -64,8 +64,11 @@ export function readVerdict(attr: Attr, ctx: InitContext): Verdict {
 }
 
 /** Gives back the chain of a verdict. */
-export function releaseVerdict(verdict: Verdict): void {
-  if (verdict.chain) verdict.chain.use--;
+export function releaseVerdict(verdict: Verdict, undo: Undo): void {
+  const chain = verdict.chain;
+  if (chain === undefined) return;
+  chain.use--;
+  undo(() => chain.use++);
 }
 
 export function dumpValue(w: AttrWriter, type: number, value: Uint8Array): void {

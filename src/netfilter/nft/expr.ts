@@ -10,6 +10,12 @@ import type { PktInfo } from './pkt.ts';
 import type { Regs } from './regs.ts';
 import type { NftSet } from './set/set.ts';
 
+/** Records a step that takes back a change, for an aborted transaction. */
+export type Undo = (step: () => void) => void;
+
+/** For changes that nothing will take back. */
+export const noUndo: Undo = () => {};
+
 /** An expression instance inside a rule, a set element or an object. */
 export type Expr = {
   readonly name: string;
@@ -17,8 +23,11 @@ export type Expr = {
   eval(regs: Regs, pkt: PktInfo): void;
   /** Writes the children of NFTA_EXPR_DATA. `reset` zeroes counters after reading them. */
   dump(w: AttrWriter, reset: boolean): void;
-  /** Gives back what `init` took hold of (chain uses, conntrack reference). Called once, when the rule is gone for good. */
-  destroy?(): void;
+  /**
+   * Gives back what `init` took hold of (chain uses, set bindings, conntrack reference). Called once, when the rule goes;
+   * `undo` takes the steps that bring it back if the transaction is aborted.
+   */
+  destroy?(undo: Undo): void;
   /** Refuses hooks and chain types in which the expression makes no sense (EOPNOTSUPP). `chain.base` is set. */
   validate?(chain: Chain): void;
   /** The chains this expression may jump to, for loop detection. */

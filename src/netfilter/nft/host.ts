@@ -2,7 +2,7 @@
  * What the nftables machine needs from the host it runs in. `netns` implements it from the layers below; tests implement
  * it in a few lines. Every method works on the packet path: it does not throw and does not allocate.
  */
-import type { Hooks } from '../../core/hook.ts';
+import type { HookEntry, Hooks } from '../../core/hook.ts';
 import type { World } from '../../core/world.ts';
 import type { PktInfo } from './pkt.ts';
 
@@ -51,6 +51,11 @@ export type NetfilterHost = {
   sendIcmpError(family: number, p: number, type: number, code: number, hook: number): void;
   /** Routing metrics and next hop of a routed packet, for `rt`: MSS, or 0. */
   routeMss(p: number): number;
+  /** Adds and removes a chain of type nat: called for the first packet of a connection only, by the NAT hooks. */
+  registerNat(entry: HookEntry): void;
+  unregisterNat(entry: HookEntry): void;
+  /** Routes a locally sent packet again after an output chain of type route changed it; false when it has no route now. */
+  reroute(p: number, pf: number): boolean;
   /** Records a `log` statement. */
   log(p: number, pkt: PktInfo, options: LogOptions): void;
 };

@@ -1,0 +1,49 @@
+/**
+ * `immediate`: loads a constant, or says a verdict.
+ */
+import { EINVAL, KernelError } from '../../../core/errno.ts';
+import { NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG } from '../../../wire/uapi/nf-tables.ts';
+import { dumpValue, dumpVerdict, isVerdict, readValue, readVerdict, releaseVerdict } from '../data.ts';
+import { type Expr, type ExprKind, need } from '../expr.ts';
+import { isVerdictRegister, regNumber, storeRegister } from '../regs.ts';
+
+export const immediate: ExprKind = {
+  name: 'immediate',
+  init(attrs, ctx): Expr {
+    const dreg = need(attrs, NFTA_IMMEDIATE_DREG);
+    const data = need(attrs, NFTA_IMMEDIATE_DATA);
+    if (isVerdictRegister(dreg)) {
+      if (!isVerdict(data)) throw new KernelError(EINVAL, undefined, data.offset);
+      const verdict = readVerdict(data, ctx);
+      return {
+        name: 'immediate',
+        eval(regs) {
+          regs.verdict = verdict.code;
+          regs.chain = verdict.chain;
+        },
+        dump(w) {
+          w.beU32(NFTA_IMMEDIATE_DREG, 0);
+          dumpVerdict(w, NFTA_IMMEDIATE_DATA, verdict);
+        },
+        destroy(undo) {
+          releaseVerdict(verdict, undo);
+        },
+        *targets() {
+          if (verdict.chain) yield verdict.chain;
+        },
+      };
+    }
+    const value = readValue(data);
+    const to = storeRegister(dreg, value.length);
+    return {
+      name: 'immediate',
+      eval(regs) {
+        for (let i = 0; i < value.length; i++) regs.u8[to + i] = value[i];
+      },
+      dump(w) {
+        w.beU32(NFTA_IMMEDIATE_DREG, regNumber(to));
+        dumpValue(w, NFTA_IMMEDIATE_DATA, value);
+      },
+    };
+  },
+};

@@ -1,0 +1,56 @@
+/**
+ * The kinds of expressions by name, as messages name them.
+ */
+
+import { bitwise } from './expr/bitwise.ts';
+import { byteorder } from './expr/byteorder.ts';
+import { cmp } from './expr/cmp.ts';
+import { counter } from './expr/counter.ts';
+import { dynset } from './expr/dynset.ts';
+import { exthdr } from './expr/exthdr.ts';
+import { fib } from './expr/fib.ts';
+import { hash } from './expr/hash.ts';
+import { immediate } from './expr/immediate.ts';
+import { last } from './expr/last.ts';
+import { limit } from './expr/limit.ts';
+import { log } from './expr/log.ts';
+import { lookup } from './expr/lookup.ts';
+import { meta } from './expr/meta.ts';
+import { numgen } from './expr/numgen.ts';
+import { objref } from './expr/objref.ts';
+import { payload } from './expr/payload.ts';
+import { queue } from './expr/queue.ts';
+import { quota } from './expr/quota.ts';
+import { range } from './expr/range.ts';
+import { reject } from './expr/reject.ts';
+import { rt } from './expr/rt.ts';
+import { unsupported } from './expr/unsupported.ts';
+import type { ExprKind } from './expr.ts';
+
+const KINDS: readonly ExprKind[] = [
+  bitwise,
+  byteorder,
+  cmp,
+  counter,
+  dynset,
+  exthdr,
+  fib,
+  hash,
+  immediate,
+  last,
+  limit,
+  log,
+  lookup,
+  meta,
+  numgen,
+  objref,
+  payload,
+  queue,
+  quota,
+  range,
+  reject,
+  rt,
+  ...unsupported,
+];
+
+export const EXPR_KINDS: ReadonlyMap<string, ExprKind> = new Map(KINDS.map((kind) => [kind.name, kind]));

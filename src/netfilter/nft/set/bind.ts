@@ -1,0 +1,42 @@
+/**
+ * Rules hold on to the sets they use; an anonymous set lives as long as its rule.
+ */
+import { EBUSY, KernelError } from '../../../core/errno.ts';
+import { NFT_SET_ANONYMOUS } from '../../../wire/uapi/nf-tables.ts';
+import { releaseVerdict } from '../data.ts';
+import type { Undo } from '../expr.ts';
+import type { Element, NftSet } from './set.ts';
+
+/** One more user; EBUSY for a second user of an anonymous set. */
+export function bindSet(set: NftSet): void {
+  if (set.flags & NFT_SET_ANONYMOUS && set.use > 0) throw new KernelError(EBUSY);
+  set.use++;
+}
+
+/** One user less; the last user of an anonymous set takes it along. */
+export function unbindSet(set: NftSet, undo: Undo): void {
+  set.use--;
+  undo(() => set.use++);
+  if (set.use === 0 && set.flags & NFT_SET_ANONYMOUS) {
+    set.table.sets.delete(set.name);
+    undo(() => set.table.sets.set(set.name, set));
+    releaseElements(set, undo);
+  }
+}
+
+/** Gives back what an element holds: chains, objects, expression state. */
+export function releaseElement(element: Element, undo: Undo): void {
+  if (element.verdict) releaseVerdict(element.verdict, undo);
+  const object = element.object;
+  if (object) {
+    object.use--;
+    undo(() => object.use++);
+  }
+  for (const expr of element.exprs) expr.destroy?.(undo);
+}
+
+/** `releaseElement` for every element of a set that is going away. */
+export function releaseElements(set: NftSet, undo: Undo): void {
+  for (const element of set.backend.elements()) releaseElement(element, undo);
+  if (set.catchall) releaseElement(set.catchall, undo);
+}
