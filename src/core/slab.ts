@@ -158,6 +158,11 @@ export class Slab {
     else this.#freeLarge[this.#freeLargeCount++] = p;
   }
 
+  /** Holders of the packet; 0: the slot is free. */
+  refs(p: number): number {
+    return this.u32[p * META_WORDS + REFS];
+  }
+
   /** One more holder of the same bytes; each calls `free`. */
   ref(p: number): number {
     this.u32[p * META_WORDS + REFS]++;
