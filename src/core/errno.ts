@@ -119,7 +119,7 @@ export class KernelError extends Error {
   readonly errno: number;
   /** The extack text, if any: one sentence without a full stop, as in Linux. */
   readonly extack: string | undefined;
-  /** The attribute at fault: its offset in the payload it was read from (see `Attr.offset`). */
+  /** The attribute at fault: its offset in the message's buffer (see `Attr.offset`). */
   readonly at: number | undefined;
 
   constructor(errno: number, extack?: string, at?: number) {

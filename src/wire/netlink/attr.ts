@@ -125,7 +125,7 @@ export class AttrWriter {
 export type Attr = {
   readonly type: number;
   readonly payload: Uint8Array;
-  /** Byte offset of the attribute header from the start of the buffer it was read from: what extack reports. */
+  /** Byte offset of the attribute header in the underlying buffer, the same for nested attributes: what extack needs. */
   readonly offset: number;
 };
 
@@ -139,7 +139,7 @@ export function readAttrs(bytes: Uint8Array, from = 0, to: number = bytes.length
     if (length < 4 || at + length > to) break;
     const type = view.getUint16(at + 2, true) & TYPE_MASK;
     // The payload keeps the parent's buffer: nested reads report offsets into the whole message.
-    attrs.push({ type, payload: bytes.subarray(at + 4, at + length), offset: at });
+    attrs.push({ type, payload: bytes.subarray(at + 4, at + length), offset: bytes.byteOffset + at });
     at += (length + 3) & ~3;
   }
   return attrs;

@@ -30,3 +30,6 @@ export const NFNL_SUBSYS_NFTABLES = 10;
 export const NFNL_SUBSYS_NFT_COMPAT = 11;
 export const NFNL_SUBSYS_HOOK = 12;
 export const NFNL_SUBSYS_COUNT = 13;
+// Batch messages have types below those of the subsystems (NLMSG_MIN_TYPE and the next).
+export const NFNL_MSG_BATCH_BEGIN = 16;
+export const NFNL_MSG_BATCH_END = 17;

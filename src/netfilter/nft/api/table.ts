@@ -1,0 +1,134 @@
+/**
+ * NFT_MSG_{NEW,GET,DEL}TABLE.
+ */
+import { EEXIST, EINVAL, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
+import { type AttrWriter, getString } from '../../../wire/netlink/attr.ts';
+import type { Message } from '../../../wire/netlink/message.ts';
+import {
+  NFPROTO_ARP,
+  NFPROTO_BRIDGE,
+  NFPROTO_INET,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  NFPROTO_NETDEV,
+} from '../../../wire/uapi/netfilter.ts';
+import { NLM_F_EXCL, NLM_F_REPLACE } from '../../../wire/uapi/netlink.ts';
+import * as U from '../../../wire/uapi/nf-tables.ts';
+import { need, u32Attr } from '../expr.ts';
+import type { Table } from '../model.ts';
+import { type Nftables, nftMessage, type Request, tableKey } from '../nftables.ts';
+import { releaseElements } from '../set/bind.ts';
+import type { Transaction } from '../transaction.ts';
+import { hookChain, unhookChain } from './hooks.ts';
+
+const FAMILIES: readonly number[] = [
+  NFPROTO_INET,
+  NFPROTO_IPV4,
+  NFPROTO_ARP,
+  NFPROTO_NETDEV,
+  NFPROTO_BRIDGE,
+  NFPROTO_IPV6,
+];
+const NFT_TABLE_F_DORMANT = 1;
+const NFT_TABLE_F_OWNER = 2;
+const NFT_TABLE_F_PERSIST = 4;
+const NAME_MAX = 255;
+
+export function newTable(nft: Nftables, tx: Transaction, req: Request): void {
+  const nameAttr = need(req.attrs, U.NFTA_TABLE_NAME);
+  const name = getString(nameAttr.payload);
+  if (!FAMILIES.includes(req.family)) throw new KernelError(EOPNOTSUPP);
+  if (name === '' || name.length > NAME_MAX) throw new KernelError(EINVAL, undefined, nameAttr.offset);
+  const flags = u32Attr(req.attrs, U.NFTA_TABLE_FLAGS, 0);
+  if (flags & ~(NFT_TABLE_F_DORMANT | NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST)) throw new KernelError(EOPNOTSUPP);
+  const existing = nft.tables.get(tableKey(req.family, name));
+  if (existing !== undefined) {
+    if (req.flags & NLM_F_EXCL) throw new KernelError(EEXIST, undefined, nameAttr.offset);
+    if (req.flags & NLM_F_REPLACE) throw new KernelError(EOPNOTSUPP);
+    if (req.attrs.has(U.NFTA_TABLE_FLAGS)) setDormant(nft, tx, existing, flags);
+    return;
+  }
+  const table: Table = {
+    family: req.family,
+    name,
+    handle: nft.nextTableHandle(),
+    flags: flags & NFT_TABLE_F_DORMANT,
+    userdata: req.attrs.get(U.NFTA_TABLE_USERDATA)?.payload.slice(),
+    owner: 0,
+    chains: new Map(),
+    sets: new Map(),
+    objects: new Map(),
+    flowtables: new Map(),
+    lastHandle: 0,
+  };
+  if (flags & NFT_TABLE_F_OWNER) throw new KernelError(EOPNOTSUPP, 'netloom does not support tables with an owner yet');
+  nft.tables.set(tableKey(req.family, name), table);
+  tx.undo(() => nft.tables.delete(tableKey(req.family, name)));
+}
+
+/** Turns a table off and on: a dormant table keeps everything but its hooks. */
+function setDormant(nft: Nftables, tx: Transaction, table: Table, flags: number): void {
+  const before = table.flags;
+  const dormant = flags & NFT_TABLE_F_DORMANT;
+  if ((before & NFT_TABLE_F_DORMANT) === dormant) return;
+  table.flags = (before & ~NFT_TABLE_F_DORMANT) | dormant;
+  tx.undo(() => {
+    table.flags = before;
+  });
+  tx.onCommit(() => {
+    for (const chain of table.chains.values()) {
+      if (chain.base === undefined) continue;
+      if (dormant) unhookChain(nft, chain);
+      else hookChain(nft, chain);
+    }
+  });
+}
+
+/** Takes everything of a table out, and the table. */
+export function removeTable(nft: Nftables, tx: Transaction, table: Table): void {
+  for (const chain of table.chains.values()) {
+    for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(tx.undo);
+    if (chain.base !== undefined) tx.onCommit(() => unhookChain(nft, chain));
+  }
+  for (const set of table.sets.values()) releaseElements(set, tx.undo);
+  const key = tableKey(table.family, table.name);
+  nft.tables.delete(key);
+  tx.undo(() => nft.tables.set(key, table));
+}
+
+export function deleteTable(nft: Nftables, tx: Transaction, req: Request): void {
+  const name = req.attrs.get(U.NFTA_TABLE_NAME);
+  const handle = req.attrs.get(U.NFTA_TABLE_HANDLE);
+  if (name === undefined && handle === undefined) {
+    // `flush ruleset`: all tables, or those of one family.
+    for (const table of [...nft.tables.values()]) {
+      if (req.family === 0 || table.family === req.family) removeTable(nft, tx, table);
+    }
+    return;
+  }
+  removeTable(nft, tx, nft.table(req.family, name, handle));
+}
+
+export function tableMessage(
+  nft: Nftables,
+  req: Pick<Request, 'seq'>,
+  table: Table,
+  flags: number,
+  type: number,
+): Message {
+  return nftMessage(type, flags, req, table.family, nft.generation, (w: AttrWriter) => {
+    w.string(U.NFTA_TABLE_NAME, table.name).beU32(U.NFTA_TABLE_USE, tableUse(table));
+    w.beU64(U.NFTA_TABLE_HANDLE, table.handle).beU32(U.NFTA_TABLE_FLAGS, table.flags);
+    if (table.userdata) w.bytes(U.NFTA_TABLE_USERDATA, table.userdata);
+  });
+}
+
+function tableUse(table: Table): number {
+  return table.chains.size + table.sets.size + table.objects.size + table.flowtables.size;
+}
+
+export function* getTables(nft: Nftables, req: Request, flags: number): Generator<Message> {
+  for (const table of nft.tables.values()) {
+    if (req.family === 0 || table.family === req.family) yield tableMessage(nft, req, table, flags, U.NFT_MSG_NEWTABLE);
+  }
+}
