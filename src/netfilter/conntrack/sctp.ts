@@ -66,7 +66,7 @@ const ROWS: ReadonlyMap<number, number> = new Map(
  */
 const TABLE: readonly (readonly Uint8Array[])[] = [
   [
-    '222341172',
+    '112341172',
     '112345671',
     '111111111',
     '112355671',

@@ -150,6 +150,7 @@ export function inWindow(
       else if (sack === (receiver.end + 1) >>> 0) receiver.end = sack; // answer to a keepalive
     }
   } else if (
+    flags & tcp.SYN &&
     after(end, sender.end) &&
     ((state.state === TCP_CONNTRACK_SYN_SENT && dir === IP_CT_DIR_ORIGINAL) ||
       (state.state === TCP_CONNTRACK_SYN_RECV && dir === IP_CT_DIR_REPLY))
