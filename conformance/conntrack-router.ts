@@ -5,8 +5,8 @@
 import { Hooks } from '../src/core/hook.ts';
 import { World } from '../src/core/world.ts';
 import { Conntrack } from '../src/netfilter/conntrack/conntrack.ts';
-import { type Conn } from '../src/netfilter/conntrack/entry.ts';
-import { formatTupleAddress, DST, l3num, protonum, srcPort, dstPort } from '../src/netfilter/conntrack/tuple.ts';
+import type { Conn } from '../src/netfilter/conntrack/entry.ts';
+import { DST, dstPort, formatTupleAddress, l3num, protonum, srcPort } from '../src/netfilter/conntrack/tuple.ts';
 import * as ipv4 from '../src/wire/ipv4.ts';
 import * as ipv6 from '../src/wire/ipv6.ts';
 import * as C from '../src/wire/uapi/ctnetlink.ts';
@@ -68,7 +68,11 @@ export class Router {
       });
   }
 
-  step(side: 'A' | 'B', ip: Uint8Array, ns: number): { ct: string[]; outA: string[]; outB: string[]; table: RecordedEntry[] } {
+  step(
+    side: 'A' | 'B',
+    ip: Uint8Array,
+    ns: number,
+  ): { ct: string[]; outA: string[]; outB: string[]; table: RecordedEntry[] } {
     const { world } = this;
     world.runFor(ns);
     this.#seen = [];
@@ -78,10 +82,7 @@ export class Router {
     world.slab.setNetwork(p, at);
     const pf = ip[0] >> 4 === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
     const [iif, oif] = side === 'A' ? [1, 2] : [2, 1];
-    if (
-      this.hooks.run(pf, 0, p, iif, 0) === NF_ACCEPT &&
-      this.hooks.run(pf, 2, p, iif, oif) === NF_ACCEPT
-    ) {
+    if (this.hooks.run(pf, 0, p, iif, 0) === NF_ACCEPT && this.hooks.run(pf, 2, p, iif, oif) === NF_ACCEPT) {
       if (pf === NFPROTO_IPV4) ipv4.decrementTtl(world.slab.dv, at);
       else ipv6.setHopLimit(world.slab.dv, at, ipv6.hopLimit(world.slab.dv, at) - 1);
       if (this.hooks.run(pf, 4, p, 0, oif) === NF_ACCEPT) {
@@ -94,7 +95,9 @@ export class Router {
 
   #table(): RecordedEntry[] {
     const out: RecordedEntry[] = [];
-    this.conntrack.forEach((ct) => out.push(this.#record(ct)));
+    this.conntrack.forEach((ct) => {
+      out.push(this.#record(ct));
+    });
     return out;
   }
 

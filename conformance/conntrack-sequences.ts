@@ -4,8 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CaseResult } from './suite.ts';
 import { type RecordedEntry, Router } from './conntrack-router.ts';
+import type { CaseResult } from './suite.ts';
 
 type Step = {
   readonly what: string;
@@ -55,7 +55,12 @@ function difference(step: Step, got: Omit<Step, 'what' | 'side' | 'ip'>): [strin
   const have = order(got.table);
   for (let i = 0; i < Math.max(want.length, have.length); i++) {
     const [w, h] = [want[i], have[i]];
-    if (w === undefined || h === undefined || comparable(w) !== comparable(h) || Math.abs(w.timeout - h.timeout) > SLACK)
+    if (
+      w === undefined ||
+      h === undefined ||
+      comparable(w) !== comparable(h) ||
+      Math.abs(w.timeout - h.timeout) > SLACK
+    )
       return ['table', w, h];
   }
   return undefined;
