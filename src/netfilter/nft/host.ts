@@ -4,6 +4,8 @@
  */
 import type { HookEntry, Hooks } from '../../core/hook.ts';
 import type { World } from '../../core/world.ts';
+import type { Conntrack } from '../conntrack/conntrack.ts';
+import type { Nat } from '../nat/nat.ts';
 import type { PktInfo } from './pkt.ts';
 
 /** Answer of a `fib` query; one object per host, overwritten by each query. */
@@ -18,6 +20,8 @@ export type NetfilterHost = {
   readonly name: string;
   readonly world: World;
   readonly hooks: Hooks;
+  readonly conntrack: Conntrack;
+  readonly nat: Nat;
   /** Interface index by name, 0 when there is none. */
   deviceIndex(name: string): number;
   /** Interface name by index, '' when there is none. */

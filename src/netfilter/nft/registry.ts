@@ -5,7 +5,9 @@
 import { bitwise } from './expr/bitwise.ts';
 import { byteorder } from './expr/byteorder.ts';
 import { cmp } from './expr/cmp.ts';
+import { connlimit } from './expr/connlimit.ts';
 import { counter } from './expr/counter.ts';
+import { ct } from './expr/ct.ts';
 import { dynset } from './expr/dynset.ts';
 import { exthdr } from './expr/exthdr.ts';
 import { fib } from './expr/fib.ts';
@@ -15,13 +17,17 @@ import { last } from './expr/last.ts';
 import { limit } from './expr/limit.ts';
 import { log } from './expr/log.ts';
 import { lookup } from './expr/lookup.ts';
+import { masq } from './expr/masq.ts';
 import { meta } from './expr/meta.ts';
+import { nat } from './expr/nat.ts';
+import { notrack } from './expr/notrack.ts';
 import { numgen } from './expr/numgen.ts';
 import { objref } from './expr/objref.ts';
 import { payload } from './expr/payload.ts';
 import { queue } from './expr/queue.ts';
 import { quota } from './expr/quota.ts';
 import { range } from './expr/range.ts';
+import { redir } from './expr/redir.ts';
 import { reject } from './expr/reject.ts';
 import { rt } from './expr/rt.ts';
 import { unsupported } from './expr/unsupported.ts';
@@ -31,7 +37,9 @@ const KINDS: readonly ExprKind[] = [
   bitwise,
   byteorder,
   cmp,
+  connlimit,
   counter,
+  ct,
   dynset,
   exthdr,
   fib,
@@ -41,13 +49,17 @@ const KINDS: readonly ExprKind[] = [
   limit,
   log,
   lookup,
+  masq,
   meta,
+  nat,
+  notrack,
   numgen,
   objref,
   payload,
   queue,
   quota,
   range,
+  redir,
   reject,
   rt,
   ...unsupported,
