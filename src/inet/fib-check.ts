@@ -11,6 +11,7 @@ import {
   RT_SCOPE_NOWHERE,
   RT_SCOPE_UNIVERSE,
   RT_TABLE_LOCAL,
+  RT_TABLE_MAIN,
   RTN_BLACKHOLE,
   RTN_LOCAL,
   RTN_PROHIBIT,
@@ -95,7 +96,8 @@ function checkHop4(fibs: Fibs, route: Route, hop: Nexthop): Nexthop {
   flow.oif = hop.oif;
   flow.iif = 1;
   flow.scope = Math.max(route.scope + 1, RT_SCOPE_LINK);
-  const table = fibs.fib4.find(route.table);
+  // Another table than main is asked first by itself.
+  const table = route.table === RT_TABLE_MAIN ? undefined : fibs.fib4.find(route.table);
   let errno = table === undefined ? ENETUNREACH : table.lookup(flow, out, devices);
   if (errno !== 0) errno = fibs.fib4.lookup(flow, out);
   if (errno !== 0) throw new KernelError(errno, 'Nexthop has invalid gateway');

@@ -21,6 +21,7 @@ import {
   RT_SCOPE_NOWHERE,
   RT_TABLE_LOCAL,
   RT_TABLE_MAIN,
+  RTN_LOCAL,
   RTN_UNREACHABLE,
   RTNH_F_DEAD,
   RTNH_F_LINKDOWN,
@@ -253,10 +254,13 @@ export class Fib {
   }
 
   #markHops(ifindex: number, change: (flags: number) => number): void {
-    for (const route of this.routes())
+    for (const route of this.routes()) {
+      // IPv6's own addresses do not depend on the carrier.
+      if (this.family === AF_INET6 && route.type === RTN_LOCAL) continue;
       for (const hop of route.nexthops)
         if (hop.oif === ifindex && (this.family === AF_INET6 || hop.scope !== RT_SCOPE_NOWHERE))
           hop.flags = change(hop.flags);
+    }
     this.generation++;
   }
 

@@ -13,7 +13,8 @@ import type { NeighbourView, RtnetlinkHost } from './host.ts';
 /** The payload of RTM_NEWNEIGH for an entry. */
 export function neighbourPayload(host: RtnetlinkHost, n: NeighbourView): Uint8Array {
   const w = new AttrWriter();
-  w.raw(emitNd({ family: n.family, index: n.ifindex, state: n.state, flags: n.flags, type: n.type }));
+  const state = n.flags & u.NTF_PROXY ? u.NUD_NONE : n.state;
+  w.raw(emitNd({ family: n.family, index: n.ifindex, state, flags: n.flags, type: n.type }));
   w.bytes(u.NDA_DST, n.address);
   if (n.flags & u.NTF_PROXY) return w.finish();
   if (n.lladdr !== undefined && n.state & ~(u.NUD_INCOMPLETE | u.NUD_FAILED)) w.bytes(u.NDA_LLADDR, n.lladdr);

@@ -175,9 +175,10 @@ function show(ctx: Context, argv: readonly string[]): void {
     if (f.up && !(header.flags & u.IFF_UP)) continue;
     if (f.kind !== '' && linkKind(record) !== f.kind) continue;
     if (f.master >= 0 && (master === undefined || getU32(master.payload) !== f.master)) continue;
-    const own = addresses.filter((a) => a.header.index === header.index && matches(f, a));
-    const hidden = filtering && !(f.flagMask === u.IFA_F_SECONDARY && f.flags === 0);
-    if (hidden && own.length === 0) continue;
+    const all = addresses.filter((a) => a.header.index === header.index);
+    const own = all.filter((a) => matches(f, a));
+    // A device without any address is shown, whatever was asked of addresses, unless a family was named.
+    if (filtering && own.length === 0 && (f.family !== AF_UNSPEC || all.length > 0)) continue;
     out.open('object');
     if (options.brief) {
       printBrief(ctx, record, false);

@@ -143,7 +143,7 @@ export function printLink(ctx: Context, record: LinkRecord, isLink: boolean, sho
     const n = new DataView(id.payload.buffer, id.payload.byteOffset).getInt32(0, true);
     out.field('link_netnsid', n, ` link-netnsid ${n}`);
   }
-  if (options.details > 0) printDetails(ctx, record);
+  if (options.details > 0) printDetails(ctx, record, isLink);
   const alias = attrs.get(u.IFLA_IFALIAS);
   if (alias !== undefined) {
     out.newline();
@@ -151,7 +151,7 @@ export function printLink(ctx: Context, record: LinkRecord, isLink: boolean, sho
   }
 }
 
-function printDetails(ctx: Context, record: LinkRecord): void {
+function printDetails(ctx: Context, record: LinkRecord, isLink: boolean): void {
   const { out } = ctx;
   const { attrs } = record;
   const put = (attr: number, key: string, text: string): void => {
@@ -180,7 +180,7 @@ function printDetails(ctx: Context, record: LinkRecord): void {
     }
     out.close();
   }
-  const spec = attrs.get(u.IFLA_AF_SPEC);
+  const spec = isLink ? attrs.get(u.IFLA_AF_SPEC) : undefined;
   const six = spec === undefined ? undefined : attrMap(spec.payload).get(10);
   const mode = six === undefined ? undefined : attrMap(six.payload).get(u.IFLA_INET6_ADDR_GEN_MODE);
   if (mode !== undefined) {

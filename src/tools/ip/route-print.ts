@@ -17,6 +17,7 @@ export type RouteFilter = {
   readonly dev: boolean;
   readonly protocol: boolean;
   readonly scope: boolean;
+  readonly via: boolean;
 };
 
 /** Reads an RTM_NEWROUTE message. */
@@ -48,7 +49,7 @@ export function printRoute(ctx: Context, record: RouteRecord, filter: RouteFilte
   if (src !== undefined) put('from', destination(src.payload, header.srcLength, full));
   else if (header.srcLength > 0) put('from', `0/${header.srcLength}`);
   if (header.tos !== 0) put('tos', `0x${header.tos.toString(16)}`);
-  printVia(ctx, header.family, attrs);
+  if (!filter.via) printVia(ctx, header.family, attrs);
   const oif = attrs.get(u.RTA_OIF);
   if (oif !== undefined && !filter.dev) put('dev', ctx.linkName(getU32(oif.payload)));
   if (!(header.flags & u.RTM_F_CLONED)) {

@@ -408,6 +408,7 @@ function list(ctx: Context, argv: readonly string[], flushing: boolean): void {
       dev: f.dev !== 0,
       protocol: f.protocol !== undefined,
       scope: f.scope !== undefined,
+      via: f.via !== undefined,
     });
     ctx.out.end();
   }
@@ -478,7 +479,7 @@ function get(ctx: Context, argv: readonly string[]): void {
   if (mark !== 0) message.u32(u.RTA_MARK, mark);
   const reply = ctx.netlink.get(u.RTM_GETROUTE, message.raw(attrs.finish()).finish());
   if (reply === undefined) throw new IpError('An error :-)\n', 255);
-  const none = { table: 0, dev: false, protocol: false, scope: false };
+  const none = { table: 0, dev: false, protocol: false, scope: false, via: false };
   printRoute(ctx, readRoute(reply), none);
   ctx.out.end();
 }
