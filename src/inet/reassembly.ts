@@ -1,0 +1,124 @@
+/**
+ * Reassembly of fragments, for IPv4 (RFC 791) and IPv6 (RFC 8200 4.5, RFC 5722). As Linux: fragments that overlap make
+ * the whole datagram go (an exact duplicate of one is only dropped itself), a datagram waits so many seconds, and all of them together may not take
+ * more than a fixed amount of memory.
+ */
+import { DROP } from '../core/drop.ts';
+import type { World } from '../core/world.ts';
+
+type Piece = { readonly p: number; readonly from: number; readonly to: number };
+
+type Queue = {
+  readonly key: string;
+  pieces: Piece[];
+  /** Length of the payload, -1 until the last fragment came. */
+  total: number;
+  have: number;
+  timer: number;
+  readonly iif: number;
+  readonly index: number;
+};
+
+/** Fragments of one datagram kept at most: a fragment bomb ends here. */
+const MAX_PIECES = 1024;
+
+export type ReassemblyOptions = {
+  readonly timeoutNs: () => number;
+  /** Bytes that all incomplete datagrams may hold (ipfrag_high_thresh). */
+  readonly highThreshold: () => number;
+  /** A datagram whose time was up: its first fragment (only lent), for the ICMP error. */
+  readonly expired: (p: number) => void;
+};
+
+export class Reassembly {
+  readonly #world: World;
+  readonly #host: string;
+  readonly #options: ReassemblyOptions;
+  readonly #queues = new Map<string, Queue>();
+  readonly #byIndex: (Queue | undefined)[] = [];
+  #memory = 0;
+  readonly #fire = (index: number): void => {
+    const queue = this.#byIndex[index];
+    if (queue === undefined) return;
+    const first = queue.pieces.find((piece) => piece.from === 0);
+    if (first) this.#options.expired(first.p);
+    this.#discard(queue, DROP.FRAG_REASM_TIMEOUT);
+  };
+
+  constructor(world: World, host: string, options: ReassemblyOptions) {
+    this.#world = world;
+    this.#host = host;
+    this.#options = options;
+  }
+
+  /** Datagrams being put together. */
+  get size(): number {
+    return this.#queues.size;
+  }
+
+  #discard(queue: Queue, reason: number): void {
+    this.#forget(queue);
+    for (const piece of queue.pieces) this.#world.drop(piece.p, reason, this.#host);
+  }
+
+  #forget(queue: Queue): void {
+    this.#queues.delete(queue.key);
+    this.#byIndex[queue.index] = undefined;
+    this.#world.timers.cancel(queue.timer);
+    for (const piece of queue.pieces) this.#memory -= this.#world.slab.len(piece.p);
+  }
+
+  /**
+   * Takes a fragment whose payload `[from, to)` of the datagram begins at absolute offset `payload` of its packet.
+   * Answers the whole datagram's pieces, in order, when this one completes it; undefined otherwise. Owns the packet.
+   */
+  add(p: number, key: string, from: number, to: number, more: boolean): Piece[] | undefined {
+    const { slab } = this.#world;
+    let queue = this.#queues.get(key);
+    if (queue === undefined) {
+      if (this.#memory > this.#options.highThreshold()) {
+        this.#world.drop(p, DROP.FRAG_LIMIT, this.#host);
+        return undefined;
+      }
+      const free = this.#byIndex.indexOf(undefined);
+      const index = free < 0 ? this.#byIndex.length : free;
+      queue = { key, pieces: [], total: -1, have: 0, iif: slab.iif(p), index, timer: -1 };
+      queue.timer = this.#world.timers.arm(this.#world.now + this.#options.timeoutNs(), this.#fire, index);
+      this.#byIndex[index] = queue;
+      this.#queues.set(key, queue);
+    }
+    if (!more) {
+      if (queue.total >= 0 && queue.total !== to) return this.#bad(queue, p);
+      if (queue.pieces.some((piece) => piece.to > to)) return this.#bad(queue, p);
+      queue.total = to;
+    } else if (queue.total >= 0 && to > queue.total) return this.#bad(queue, p);
+    const at = queue.pieces.findIndex((piece) => piece.from >= from);
+    const before = at < 0 ? queue.pieces[queue.pieces.length - 1] : queue.pieces[at - 1];
+    const next = at < 0 ? undefined : queue.pieces[at];
+    // A fragment that lies within one already there is a duplicate; one that crosses its edges is an attack.
+    for (const other of [before, next]) {
+      if (other && from >= other.from && to <= other.to) {
+        this.#world.drop(p, DROP.DUP_FRAG, this.#host);
+        return undefined;
+      }
+    }
+    if ((before && before.to > from) || (next && next.from < to)) {
+      this.#world.drop(p, DROP.FRAG_OVERLAP, this.#host);
+      this.#discard(queue, DROP.FRAG_OVERLAP);
+      return undefined;
+    }
+    if (queue.pieces.length >= MAX_PIECES) return this.#bad(queue, p);
+    queue.pieces.splice(at < 0 ? queue.pieces.length : at, 0, { p, from, to });
+    queue.have += to - from;
+    this.#memory += slab.len(p);
+    if (queue.total < 0 || queue.have !== queue.total || queue.pieces[0].from !== 0) return undefined;
+    this.#forget(queue);
+    return queue.pieces;
+  }
+
+  #bad(queue: Queue, p: number): undefined {
+    this.#world.drop(p, DROP.FRAG_OVERLAP, this.#host);
+    this.#discard(queue, DROP.FRAG_OVERLAP);
+    return undefined;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * What the parts of the network layer share and need from the host: one object per host, composed in `netns`.
+ */
+import type { Hooks } from '../core/hook.ts';
+import type { World } from '../core/world.ts';
+import type { NetDevice } from '../device/device.ts';
+import type { DeviceRegistry } from '../device/registry.ts';
+import type { NeighbourTable } from '../link/neighbour.ts';
+import type { Addresses } from './address.ts';
+import type { Fib } from './fib.ts';
+import type { InetSysctls } from './sysctl.ts';
+
+export type InetHost = {
+  readonly name: string;
+  readonly world: World;
+  readonly hooks: Hooks;
+  readonly devices: DeviceRegistry;
+  readonly fib4: Fib;
+  readonly fib6: Fib;
+  readonly addresses: Addresses;
+  readonly neigh4: NeighbourTable;
+  readonly neigh6: NeighbourTable;
+  readonly sysctls: InetSysctls;
+  /** The loopback device. */
+  readonly lo: NetDevice;
+  /** Transport protocols by protocol number. */
+  readonly protocols: Map<number, TransportHandler>;
+};
+
+/** A transport protocol: gets packets for this host, and ICMP errors about packets it sent. */
+export type TransportHandler = {
+  /** A packet whose transport header is at `slab.transport(p)`. Owns the packet. `family` is AF_INET or AF_INET6. */
+  receive(p: number, family: number): void;
+  /** An ICMP error quotes a packet of this protocol: offsets of the quoted network and transport headers. */
+  error?(p: number, family: number, network: number, transport: number, type: number, code: number, info: number): void;
+};
