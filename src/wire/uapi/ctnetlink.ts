@@ -43,6 +43,7 @@ export const CTA_LABELS_MASK = 23;
 export const CTA_SYNPROXY = 24;
 export const CTA_FILTER = 25;
 export const CTA_STATUS_MASK = 26;
+export const CTA_TIMESTAMP_EVENT = 27;
 export const CTA_TUPLE_UNSPEC = 0;
 export const CTA_TUPLE_IP = 1;
 export const CTA_TUPLE_PROTO = 2;
