@@ -10,6 +10,11 @@ import {
   NF_REPEAT,
   NF_STOLEN,
   NF_VERDICT_FLAG_QUEUE_BYPASS,
+  NFPROTO_ARP,
+  NFPROTO_BRIDGE,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+  NFPROTO_NETDEV,
 } from '../wire/uapi/netfilter.ts';
 import { DROP } from './drop.ts';
 import type { World } from './world.ts';
@@ -43,6 +48,21 @@ export type HookEntry = {
 };
 
 const DEPTH = 16;
+
+const INET_HOOKS = ['prerouting', 'input', 'forward', 'output', 'postrouting', 'ingress'];
+const FAMILIES: ReadonlyMap<number, string> = new Map([
+  [NFPROTO_IPV4, 'ip'],
+  [NFPROTO_IPV6, 'ip6'],
+  [NFPROTO_ARP, 'arp'],
+  [NFPROTO_BRIDGE, 'bridge'],
+  [NFPROTO_NETDEV, 'netdev'],
+]);
+
+/** nft's words for a place. */
+function place(pf: number, hook: number): { family: string; hook: string } {
+  const names = pf === NFPROTO_ARP ? ['input', 'output'] : pf === NFPROTO_NETDEV ? ['ingress', 'egress'] : INET_HOOKS;
+  return { family: FAMILIES.get(pf) ?? '', hook: names[hook] ?? '' };
+}
 
 /** The hooks of one host (network namespace). */
 export class Hooks {
@@ -92,6 +112,7 @@ export class Hooks {
       this.#world.drop(p, DROP.NF_JUMP_STACK);
       return NF_DROP;
     }
+    if (this.#world.traced(p)) this.#world.trace(p, { kind: 'hook', host: '', ...place(pf, hook) });
     const state = this.#states[this.#depth++];
     state.pf = pf;
     state.hook = hook;
