@@ -72,8 +72,12 @@ export class Hooks {
   readonly #states: HookState[] = Array.from({ length: DEPTH }, () => ({ pf: 0, hook: 0, iif: 0, oif: 0 }));
   #depth = 0;
 
-  constructor(world: World) {
+  /** Name of the host, for traces. */
+  readonly #host: string;
+
+  constructor(world: World, host = '') {
     this.#world = world;
+    this.#host = host;
   }
 
   #key(pf: number, hook: number, ifindex: number): number {
@@ -109,10 +113,10 @@ export class Hooks {
     const list = this.#lists.get(this.#key(pf, hook, ifindex));
     if (list === undefined) return NF_ACCEPT;
     if (this.#depth === DEPTH) {
-      this.#world.drop(p, DROP.NF_JUMP_STACK);
+      this.#world.drop(p, DROP.NF_JUMP_STACK, this.#host);
       return NF_DROP;
     }
-    if (this.#world.traced(p)) this.#world.trace(p, { kind: 'hook', host: '', ...place(pf, hook) });
+    if (this.#world.traced(p)) this.#world.trace(p, { kind: 'hook', host: this.#host, ...place(pf, hook) });
     const state = this.#states[this.#depth++];
     state.pf = pf;
     state.hook = hook;
@@ -136,10 +140,10 @@ export class Hooks {
     if (code === NF_QUEUE) {
       // No queue listener exists in netloom's hosts: as on Linux, the packet passes with the bypass flag, else it is gone.
       if (verdict & NF_VERDICT_FLAG_QUEUE_BYPASS) return NF_ACCEPT;
-      this.#world.drop(p, DROP.NF_QUEUE_NO_LISTENER);
+      this.#world.drop(p, DROP.NF_QUEUE_NO_LISTENER, this.#host);
       return NF_DROP;
     }
-    this.#world.drop(p, this.#world.slab.dropReason(p) || DROP.NETFILTER_DROP);
+    this.#world.drop(p, this.#world.slab.dropReason(p) || DROP.NETFILTER_DROP, this.#host);
     return NF_DROP;
   }
 }

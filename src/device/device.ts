@@ -75,6 +75,8 @@ export class NetDevice {
   };
   /** Where frames go when they arrive; set by the host that has the device. Owns the packet. */
   input: (dev: NetDevice, p: number) => void;
+  /** Told when carrier came or went; set by the registry that has the device. */
+  onCarrier: (() => void) | undefined;
   /** Told of every frame that comes in or goes out, for captures; the packet is only lent. */
   readonly taps: Set<(p: number, outgoing: boolean) => void> = new Set();
 
@@ -104,6 +106,13 @@ export class NetDevice {
   /** IFF_* as `ip link` shows them. */
   get flags(): number {
     return this.adminFlags | (this.running ? IFF_RUNNING | IFF_LOWER_UP : 0);
+  }
+
+  /** Something is at the other end of the link, or no longer. */
+  setCarrier(on: boolean): void {
+    if (this.carrier === on) return;
+    this.carrier = on;
+    this.onCarrier?.();
   }
 
   /** Sends a frame (first byte: destination address). Owns the packet. */

@@ -71,6 +71,7 @@ export class DeviceRegistry {
     this.#next = Math.max(this.#next, dev.ifindex + 1);
     this.#byIndex[dev.ifindex] = dev;
     this.#byName.set(dev.name, dev);
+    dev.onCarrier = (): void => this.notify('carrier', dev);
     this.notify('register', dev);
     return dev;
   }
@@ -106,12 +107,6 @@ export class DeviceRegistry {
       dev.driver.stop?.(dev);
       this.notify('down', dev);
     }
-  }
-
-  setCarrier(dev: NetDevice, carrier: boolean): void {
-    if (dev.carrier === carrier) return;
-    dev.carrier = carrier;
-    this.notify('carrier', dev);
   }
 
   setAddress(dev: NetDevice, address: Uint8Array): void {

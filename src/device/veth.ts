@@ -15,11 +15,22 @@ class VethDriver implements Driver {
   peer: NetDevice | undefined;
   /** Impairments of this direction, if any. */
   filter: LinkFilter | undefined;
-  /** Announces a change of carrier to the host that has the peer. */
   readonly #deliver = (p: number): void => {
     const peer = this.peer;
     if (peer) peer.receive(p);
   };
+
+  // A link is there while both ends are up.
+  open(dev: NetDevice): void {
+    const peer = this.peer;
+    if (!peer?.up) return;
+    dev.setCarrier(true);
+    peer.setCarrier(true);
+  }
+  stop(dev: NetDevice): void {
+    dev.setCarrier(false);
+    this.peer?.setCarrier(false);
+  }
 
   xmit(dev: NetDevice, p: number): void {
     const { slab } = dev.world;

@@ -14,6 +14,8 @@ export type FibAnswer = {
   oif: number;
   /** Route type (RTN_*), RTN_UNSPEC (0) when there is no route. */
   type: number;
+  /** What kind of address it is (RTN_*): unicast unless the host's own tables say more. */
+  addressType: number;
 };
 
 export type NetfilterHost = {

@@ -38,7 +38,7 @@ function bareHost(): NetlinkTransport {
       else addresses.deviceDown(dev.ifindex);
       if (peer !== undefined) {
         dev.carrier = both;
-        registry.setCarrier(peer, both);
+        peer.setCarrier(both);
       }
     }
     if (event === 'carrier') addresses.carrier(dev.ifindex, dev.carrier);

@@ -6,12 +6,12 @@ import { ETH_P_IP, ETH_P_IPV6 } from '../../../wire/ethernet.ts';
 import * as H from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, u32Attr } from '../expr.ts';
+import type { FibAnswer } from '../host.ts';
 import type { PktInfo } from '../pkt.ts';
 import { regNumber, storeRegister } from '../regs.ts';
 
 const IFNAMSIZ = 16;
 const RTN_UNICAST = 1;
-const RTN_LOCAL = 2;
 const RTN_BROADCAST = 3;
 const RTN_MULTICAST = 5;
 
@@ -36,7 +36,7 @@ export const fib: ExprKind = {
     const to = storeRegister(attrs.get(U.NFTA_FIB_DREG), length);
     const host = ctx.host;
 
-    const query = (pkt: PktInfo, v6: boolean): { oif: number; type: number } => {
+    const query = (pkt: PktInfo, v6: boolean): FibAnswer => {
       const at = pkt.nhoff + (v6 ? (source ? 8 : 24) : source ? 12 : 16);
       const mark = byMark ? pkt.slab.mark(pkt.p) : 0;
       return host.fib(v6 ? 10 : 2, at, pkt, byIif ? pkt.iif : 0, byOif ? pkt.oif : 0, mark, source);
@@ -61,7 +61,7 @@ export const fib: ExprKind = {
         }
         const v6 = protocol === ETH_P_IPV6;
         if (wantsType) {
-          regs.u32[to >> 2] = special(pkt, v6) || query(pkt, v6).type;
+          regs.u32[to >> 2] = special(pkt, v6) || query(pkt, v6).addressType;
           return;
         }
         let oif = 0;
@@ -73,8 +73,7 @@ export const fib: ExprKind = {
           oif = pkt.iif;
         } else {
           const answer = query(pkt, v6);
-          if (answer.type === RTN_UNICAST || (answer.type === RTN_LOCAL && destination && v6)) oif = answer.oif;
-          else if (answer.type === RTN_LOCAL && byIif && !v6) oif = 0;
+          if (answer.type === RTN_UNICAST) oif = answer.oif;
         }
         if (present) {
           regs.u32[to >> 2] = oif !== 0 ? 1 : 0;

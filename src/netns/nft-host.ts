@@ -1,0 +1,193 @@
+/**
+ * The host as the nftables machine and NAT see it.
+ */
+import { DROP } from '../core/drop.ts';
+import type { HookEntry, Hooks } from '../core/hook.ts';
+import { PKT_TRACE } from '../core/slab.ts';
+import type { World } from '../core/world.ts';
+import { clearFlow, newFibResult, newFlow } from '../inet/route.ts';
+import { selectSource6 } from '../inet/source.ts';
+import { bytesOf, loadWords } from '../inet/words.ts';
+import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
+import { locate, newLocated, transportChecksumOk } from '../netfilter/conntrack/packet.ts';
+import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
+import type { FibAnswer, LogOptions, NetfilterHost } from '../netfilter/nft/host.ts';
+import type { PktInfo } from '../netfilter/nft/pkt.ts';
+import { AF_INET, AF_INET6 } from '../wire/address.ts';
+import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
+import { IP_CT_IS_REPLY, IP_CT_RELATED } from '../wire/uapi/ctnetlink.ts';
+import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../wire/uapi/netfilter.ts';
+import { RT_SCOPE_UNIVERSE, RT_TABLE_LOCAL, RTN_LOCAL, RTN_UNICAST, RTN_UNREACHABLE } from '../wire/uapi/rtnetlink.ts';
+import type { Host } from './host.ts';
+import { logLine } from './log-line.ts';
+
+export class NftHost implements NetfilterHost, NatHost {
+  readonly #host: Host;
+  readonly #flow = newFlow();
+  readonly #result = newFibResult();
+  readonly #answer: FibAnswer = { oif: 0, type: 0, addressType: 0 };
+  readonly #located = newLocated();
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  get name(): string {
+    return this.#host.name;
+  }
+  get world(): World {
+    return this.#host.world;
+  }
+  get hooks(): Hooks {
+    return this.#host.hooks;
+  }
+  get conntrack(): Conntrack {
+    return this.#host.conntrack;
+  }
+  get nat(): Nat {
+    return this.#host.nat;
+  }
+
+  deviceIndex(name: string): number {
+    return this.#host.devices.byName(name)?.ifindex ?? 0;
+  }
+  deviceName(ifindex: number): string {
+    return ifindex === 0 ? '' : (this.#host.devices.get(ifindex)?.name ?? '');
+  }
+  deviceType(ifindex: number): number {
+    return this.#host.devices.get(ifindex)?.type ?? 0;
+  }
+  deviceGroup(ifindex: number): number {
+    return this.#host.devices.get(ifindex)?.group ?? 0;
+  }
+  deviceKind(ifindex: number): string {
+    return this.#host.devices.get(ifindex)?.kind ?? '';
+  }
+  bridgeOf(ifindex: number): number {
+    return this.#host.devices.get(ifindex)?.master ?? 0;
+  }
+
+  fib(
+    family: number,
+    address: number,
+    pkt: PktInfo,
+    iif: number,
+    oif: number,
+    mark: number,
+    source: boolean,
+  ): FibAnswer {
+    const { dv } = this.world.slab;
+    const v4 = family === AF_INET;
+    const size = v4 ? 4 : 16;
+    const flow = this.#flow;
+    const answer = this.#answer;
+    clearFlow(flow);
+    loadWords(flow.dst, dv, address, size);
+    // The other address of the packet, for rules that look at sources.
+    const other = v4 ? (source ? 16 : 12) : source ? 24 : 8;
+    loadWords(flow.src, dv, pkt.nhoff + other, size);
+    flow.iif = this.#host.lo.ifindex;
+    flow.mark = mark;
+    const restrict = iif || oif;
+    const fib = v4 ? this.#host.fib4 : this.#host.fib6;
+    const result = this.#result;
+    answer.oif = 0;
+    answer.type = 0;
+    if (v4) {
+      // An address's type is what the local table says of it, on the device asked for.
+      const local = fib.find(RT_TABLE_LOCAL)?.lookup(flow, result, fib.devices) === 0 ? result.type : 0;
+      const there = local !== 0 && (restrict === 0 || result.nexthop?.oif === restrict);
+      answer.addressType = there ? local : RTN_UNICAST;
+    } else if (restrict !== 0) flow.oif = restrict;
+    if (fib.lookup(flow, result) !== 0) {
+      if (!v4) answer.addressType = result.type || RTN_UNREACHABLE;
+      return answer;
+    }
+    answer.type = result.type;
+    if (!v4) answer.addressType = result.type;
+    if (restrict === 0) answer.oif = result.nexthop?.oif ?? 0;
+    else if (result.route?.nexthops.some((hop) => hop.oif === restrict)) answer.oif = restrict;
+    else if (result.type !== RTN_LOCAL) answer.type = 0;
+    return answer;
+  }
+
+  /** The reply belongs to the connection of the packet it answers, in the other direction (nf_ct_attach). */
+  #attach(p: number, reply: number): void {
+    const { slab } = this.world;
+    const ct = slab.nfct(p);
+    if (ct === 0) return;
+    slab.setNfct(reply, ct, slab.nfctinfo(p) >= IP_CT_IS_REPLY ? IP_CT_RELATED : IP_CT_RELATED + IP_CT_IS_REPLY);
+  }
+
+  sendReply(_family: number, p: number, reply: number, _hook: number): void {
+    const { slab } = this.world;
+    slab.setFlags(reply, slab.flags(reply) | (slab.flags(p) & PKT_TRACE));
+    this.#attach(p, reply);
+    const v4 = slab.dv.getUint8(slab.network(reply)) >> 4 === 4;
+    if (this.world.traced(p)) this.world.trace(p, { kind: 'reply', host: this.name, text: 'tcp reset' });
+    const errno = v4 ? this.#host.ip4.routeOutput(reply) : this.#host.ip6.routeOutput(reply);
+    if (errno !== 0) {
+      this.world.drop(reply, DROP.IP_OUTNOROUTES, this.name);
+      return;
+    }
+    if (v4) this.#host.ip4.send(reply);
+    else this.#host.ip6.send(reply);
+  }
+
+  sendIcmpError(_family: number, p: number, type: number, code: number, _hook: number): void {
+    const { slab } = this.world;
+    const at = slab.network(p);
+    const v4 = slab.dv.getUint8(at) >> 4 === 4;
+    const pf = v4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+    // A packet with a wrong checksum gets no answer: its header may lie about who sent it.
+    if (locate(slab.dv, pf, at, slab.end(p), this.#located)) {
+      const { protocol, at: transport } = this.#located;
+      const checked = protocol === IPPROTO_TCP || protocol === IPPROTO_UDP;
+      if (checked && !transportChecksumOk(slab, p, pf, protocol, transport, slab.end(p))) return;
+    }
+    if (v4) this.#host.ip4.icmp.error(p, type, code, 0);
+    else this.#host.ip6.icmp.error(p, type, code, 0);
+  }
+
+  routeMss(p: number): number {
+    const { slab } = this.world;
+    const mtu = slab.rtMtu(p);
+    if (mtu === 0) return 0;
+    return mtu - (slab.gatewayFamily(p) === AF_INET6 ? 60 : 40);
+  }
+
+  registerNat(entry: HookEntry): void {
+    this.#host.nat.register(entry);
+  }
+  unregisterNat(entry: HookEntry): void {
+    this.#host.nat.unregister(entry);
+  }
+
+  reroute(p: number, pf: number): boolean {
+    return pf === NFPROTO_IPV4 ? this.#host.ip4.reroute(p) : this.#host.ip6.reroute(p);
+  }
+
+  log(p: number, pkt: PktInfo, options: LogOptions): void {
+    // Groups go to nflog listeners, of which a netloom host has none; the line is kept all the same, marked as such.
+    this.#host.printk(logLine(this, p, pkt, options));
+  }
+
+  masqueradeAddress(p: number, pf: number, oif: number): Uint8Array | undefined {
+    const { slab } = this.world;
+    if (pf === NFPROTO_IPV4) {
+      const gateway = slab.gatewayFamily(p) === AF_INET ? slab.dv.getUint32(slab.gatewayAt(p)) : 0;
+      const address = this.#host.ip4.addressOn(oif, gateway, RT_SCOPE_UNIVERSE);
+      return address === 0 ? undefined : bytesOf(Uint32Array.of(address, 0, 0, 0), 4);
+    }
+    const dst = new Uint32Array(4);
+    loadWords(dst, slab.dv, slab.network(p) + 24, 16);
+    const source = selectSource6(this.#host.addresses, oif, dst);
+    return source && bytesOf(source, 16);
+  }
+
+  deviceAddress(pf: number, ifindex: number): Uint8Array | undefined {
+    const family = pf === NFPROTO_IPV4 ? AF_INET : AF_INET6;
+    const first = this.#host.addresses.list(family, ifindex)[0];
+    return first && bytesOf(first.local, pf === NFPROTO_IPV4 ? 4 : 16);
+  }
+}
