@@ -11,7 +11,7 @@ import * as ip from '../wire/ipv4.ts';
 import { RTN_LOCAL, RTN_UNICAST } from '../wire/uapi/rtnetlink.ts';
 import type { Ip4 } from './ip4.ts';
 import { IcmpRateLimit } from './rate-limit.ts';
-import type { InetHost } from './stack.ts';
+import { attachConnection, type InetHost } from './stack.ts';
 
 /** An error quotes as much as fits into 576 bytes (RFC 1812 4.3.2.3). */
 const MAX_ERROR = 576;
@@ -69,6 +69,7 @@ export class Icmp4 {
     slab.setProtocol(q, ETH_P_IP);
     slab.setFlags(q, slab.flags(p) & PKT_TRACE);
     if (host.sysctls.ip4.fwmark_reflect) slab.setMark(q, slab.mark(p));
+    attachConnection(slab, q, p);
     // The source: the address the packet was for, or chosen by routing back.
     const local = slab.rtType(p) === RTN_LOCAL;
     let from = local ? dst : 0;

@@ -13,7 +13,7 @@ import * as ip from '../wire/ipv6.ts';
 import { RTN_LOCAL } from '../wire/uapi/rtnetlink.ts';
 import type { Ip6 } from './ip6.ts';
 import { IcmpRateLimit } from './rate-limit.ts';
-import type { InetHost } from './stack.ts';
+import { attachConnection, type InetHost } from './stack.ts';
 
 const MIN_MTU = 1280;
 
@@ -62,6 +62,7 @@ export class Icmp6 {
     slab.setProtocol(q, ETH_P_IPV6);
     slab.setFlags(q, slab.flags(p) & PKT_TRACE);
     if (host.sysctls.ip6.fwmark_reflect) slab.setMark(q, slab.mark(p));
+    attachConnection(slab, q, p);
     ip.init(dv, to, IPPROTO_ICMPV6, icmp.HEADER_LENGTH + quoted, 64);
     ip.copyAddress(dv, at + ip.SRC, to + ip.DST);
     if (slab.rtType(p) === RTN_LOCAL) ip.copyAddress(dv, at + ip.DST, to + ip.SRC);

@@ -2,10 +2,12 @@
  * What the parts of the network layer share and need from the host: one object per host, composed in `netns`.
  */
 import type { Hooks } from '../core/hook.ts';
+import type { Slab } from '../core/slab.ts';
 import type { World } from '../core/world.ts';
 import type { NetDevice } from '../device/device.ts';
 import type { DeviceRegistry } from '../device/registry.ts';
 import type { NeighbourTable } from '../link/neighbour.ts';
+import { IP_CT_IS_REPLY, IP_CT_RELATED, IP_CT_RELATED_REPLY } from '../wire/uapi/ctnetlink.ts';
 import type { Addresses } from './address.ts';
 import type { Fib } from './fib.ts';
 import type { InetSysctls } from './sysctl.ts';
@@ -34,3 +36,13 @@ export type TransportHandler = {
   /** An ICMP error quotes a packet of this protocol: offsets of the quoted network and transport headers. */
   error?(p: number, family: number, network: number, transport: number, type: number, code: number, info: number): void;
 };
+
+/**
+ * An answer of this host's own to packet `p` belongs to its connection, in the other direction, as RELATED (nf_ct_attach):
+ * so it is translated as an answer from the other end would be.
+ */
+export function attachConnection(slab: Slab, answer: number, p: number): void {
+  const entry = slab.nfct(p);
+  if (entry === 0) return;
+  slab.setNfct(answer, entry, slab.nfctinfo(p) < IP_CT_IS_REPLY ? IP_CT_RELATED_REPLY : IP_CT_RELATED);
+}

@@ -31,6 +31,7 @@ import {
   IPS_TEMPLATE,
   NF_CT_STATE_INVALID_BIT,
   NF_CT_STATE_UNTRACKED_BIT,
+  TCP_CONNTRACK_CLOSE,
 } from '../../wire/uapi/ctnetlink.ts';
 import {
   NF_ACCEPT,
@@ -607,6 +608,14 @@ export class Conntrack implements TrackerContext {
 
   expires(ct: Conn): number {
     return Math.max(0, ct.confirmed ? ct.timeout - this.world.now : ct.timeout) / SECOND;
+  }
+
+  /** This host has reset the packet's TCP connection (a reject): nobody else will close it. */
+  setClosing(p: number): void {
+    const ct = this.of(p);
+    if (ct?.tcp === undefined || !ct.confirmed) return;
+    ct.tcp.state = TCP_CONNTRACK_CLOSE;
+    this.setTimeout(ct, this.sysctls.tcp_timeout_close);
   }
 
   /** Counts the packet on the entry. */

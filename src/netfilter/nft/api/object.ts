@@ -1,12 +1,14 @@
 /**
- * NFT_MSG_{NEW,GET,DEL}OBJ: named counters, quotas and limits. Other kinds are refused by name.
+ * NFT_MSG_{NEW,GET,DEL}OBJ: named counters, quotas, limits, connection limits, ct helpers and timeouts. Other kinds are refused by name.
  */
 import { EBUSY, EEXIST, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import { type AttrWriter, attrMap, getBeU64, getString } from '../../../wire/netlink/attr.ts';
 import type { Message } from '../../../wire/netlink/message.ts';
 import { NLM_F_EXCL } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
+import { connlimit } from '../expr/connlimit.ts';
 import { counter } from '../expr/counter.ts';
+import { ctHelper, ctTimeout } from '../expr/ct-object.ts';
 import { limit } from '../expr/limit.ts';
 import { quota } from '../expr/quota.ts';
 import { type ExprKind, need, notFound, u32Attr } from '../expr.ts';
@@ -18,13 +20,13 @@ const KINDS: ReadonlyMap<number, ExprKind> = new Map([
   [U.NFT_OBJECT_COUNTER, counter],
   [U.NFT_OBJECT_QUOTA, quota],
   [U.NFT_OBJECT_LIMIT, limit],
+  [U.NFT_OBJECT_CT_HELPER, ctHelper],
+  [U.NFT_OBJECT_CT_TIMEOUT, ctTimeout],
+  [U.NFT_OBJECT_CONNLIMIT, connlimit],
 ]);
 
 const NAMES: ReadonlyMap<number, string> = new Map([
-  [U.NFT_OBJECT_CT_HELPER, 'ct helper'],
-  [U.NFT_OBJECT_CONNLIMIT, 'ct count'],
   [U.NFT_OBJECT_TUNNEL, 'tunnel'],
-  [U.NFT_OBJECT_CT_TIMEOUT, 'ct timeout'],
   [U.NFT_OBJECT_SECMARK, 'secmark'],
   [U.NFT_OBJECT_CT_EXPECT, 'ct expectation'],
   [U.NFT_OBJECT_SYNPROXY, 'synproxy'],

@@ -38,7 +38,9 @@ export const reject: ExprKind = {
         if (!v4 && !v6) return;
         if (type === U.NFT_REJECT_TCP_RST) {
           const reply = resetFor(pkt);
-          if (reply >= 0) host.sendReply(pkt.pf, pkt.p, reply, pkt.hook);
+          if (reply < 0) return;
+          host.sendReply(pkt.pf, pkt.p, reply, pkt.hook);
+          host.conntrack.setClosing(pkt.p);
           return;
         }
         const mapped = type === U.NFT_REJECT_ICMPX_UNREACH ? (v4 ? ICMPX4 : ICMPX6)[code] : code;

@@ -1,6 +1,8 @@
 /**
  * The TCP reset that answers a rejected segment (RFC 9293 section 3.10.7.1), as an IP packet without link header.
  */
+
+import { attachConnection } from '../../../inet/stack.ts';
 import { fold, checksum as inetChecksum, partial, pseudo4, pseudo6 } from '../../../wire/checksum.ts';
 import { ETH_P_IP, ETH_P_IPV6 } from '../../../wire/ethernet.ts';
 import * as ipv4 from '../../../wire/ipv4.ts';
@@ -35,6 +37,7 @@ export function resetFor(pkt: PktInfo): number {
   slab.setNetwork(reply, ip);
   slab.setTransport(reply, to);
   slab.setProtocol(reply, v4 ? ETH_P_IP : ETH_P_IPV6);
+  attachConnection(slab, reply, pkt.p);
   slab.u8.fill(0, ip, to + tcp.HEADER_LENGTH);
   if (v4) {
     const src = ipv4.srcAddr(dv, pkt.nhoff);

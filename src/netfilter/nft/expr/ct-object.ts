@@ -1,0 +1,162 @@
+/**
+ * Named objects of connection tracking: `ct helper` and `ct timeout`. A rule that refers to one gives it to the connection of
+ * the packet. Expectations (`ct expectation`) come with the helpers and are refused until then.
+ */
+import { EINVAL, ENOENT, KernelError } from '../../../core/errno.ts';
+import * as ip from '../../../wire/ipv4.ts';
+import {
+  type Attr,
+  type AttrWriter,
+  attrMap,
+  getBeU16,
+  getBeU32,
+  getString,
+  getU8,
+} from '../../../wire/netlink/attr.ts';
+import {
+  IPS_HELPER,
+  TCP_CONNTRACK_RETRANS,
+  TCP_CONNTRACK_SYN_SENT2,
+  TCP_CONNTRACK_UNACK,
+} from '../../../wire/uapi/ctnetlink.ts';
+import { NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../../wire/uapi/netfilter.ts';
+import * as U from '../../../wire/uapi/nf-tables.ts';
+import type { ConntrackSysctls } from '../../conntrack/sysctl.ts';
+import { l3num, protonum } from '../../conntrack/tuple.ts';
+import { type Expr, type ExprKind, type InitContext, need } from '../expr.ts';
+
+/** Helpers that Linux has, with their protocols. */
+const HELPERS: ReadonlyMap<string, readonly number[]> = new Map([
+  ['ftp', [ip.IPPROTO_TCP]],
+  ['tftp', [ip.IPPROTO_UDP]],
+  ['irc', [ip.IPPROTO_TCP]],
+  ['sip', [ip.IPPROTO_TCP, ip.IPPROTO_UDP]],
+  ['sane', [ip.IPPROTO_TCP]],
+  ['pptp', [ip.IPPROTO_TCP]],
+  ['amanda', [ip.IPPROTO_TCP, ip.IPPROTO_UDP]],
+  ['snmp', [ip.IPPROTO_UDP]],
+  ['netbios-ns', [ip.IPPROTO_UDP]],
+  ['RAS', [ip.IPPROTO_UDP]],
+  ['Q.931', [ip.IPPROTO_TCP]],
+]);
+
+function l3of(attr: Attr | undefined, ctx: InitContext): number {
+  return attr === undefined ? ctx.family : getBeU16(attr.payload);
+}
+
+export const ctHelper: ExprKind = {
+  name: 'ct helper',
+  init(attrs, ctx): Expr {
+    const name = getString(need(attrs, U.NFTA_CT_HELPER_NAME).payload);
+    const l4 = getU8(need(attrs, U.NFTA_CT_HELPER_L4PROTO).payload);
+    const l3 = l3of(attrs.get(U.NFTA_CT_HELPER_L3PROTO), ctx);
+    if (l4 === 0) throw new KernelError(ENOENT);
+    if (![NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_INET].includes(l3)) throw new KernelError(EINVAL);
+    if (!HELPERS.get(name)?.includes(l4)) throw new KernelError(ENOENT);
+    const { conntrack } = ctx.host;
+    conntrack.get(ctx.family);
+    return {
+      name: 'ct helper',
+      eval(_regs, pkt) {
+        const ct = conntrack.of(pkt.p);
+        if (ct === undefined || ct.confirmed || ct.template || ct.status & IPS_HELPER) return;
+        const at = conntrack.at(ct, 0);
+        if (protonum(conntrack.tuples, at) !== l4) return;
+        if (l3 !== NFPROTO_INET && l3num(conntrack.tuples, at) !== l3) return;
+        ct.helper = { name, expecting: 0 };
+        ct.status |= IPS_HELPER;
+      },
+      dump(w) {
+        w.string(U.NFTA_CT_HELPER_NAME, name).u8(U.NFTA_CT_HELPER_L4PROTO, l4).beU16(U.NFTA_CT_HELPER_L3PROTO, l3);
+      },
+      destroy(undo) {
+        conntrack.put(ctx.family);
+        undo(() => conntrack.get(ctx.family));
+      },
+    };
+  },
+};
+
+/** One timeout of a protocol: attribute number, index in `Conn.timeouts`, sysctl with its default. */
+type Slot = readonly [attr: number, index: number, sysctl: keyof ConntrackSysctls];
+
+const TCP: readonly Slot[] = [
+  [1, 1, 'tcp_timeout_syn_sent'],
+  [2, 2, 'tcp_timeout_syn_recv'],
+  [3, 3, 'tcp_timeout_established'],
+  [4, 4, 'tcp_timeout_fin_wait'],
+  [5, 5, 'tcp_timeout_close_wait'],
+  [6, 6, 'tcp_timeout_last_ack'],
+  [7, 7, 'tcp_timeout_time_wait'],
+  [8, 8, 'tcp_timeout_close'],
+  [9, TCP_CONNTRACK_SYN_SENT2, 'tcp_timeout_syn_sent'],
+  [10, TCP_CONNTRACK_RETRANS, 'tcp_timeout_max_retrans'],
+  [11, TCP_CONNTRACK_UNACK, 'tcp_timeout_unacknowledged'],
+];
+const UDP: readonly Slot[] = [
+  [1, 0, 'udp_timeout'],
+  [2, 1, 'udp_timeout_stream'],
+];
+const SCTP: readonly Slot[] = [
+  [1, 1, 'sctp_timeout_closed'],
+  [2, 2, 'sctp_timeout_cookie_wait'],
+  [3, 3, 'sctp_timeout_cookie_echoed'],
+  [4, 4, 'sctp_timeout_established'],
+  [5, 5, 'sctp_timeout_shutdown_sent'],
+  [6, 6, 'sctp_timeout_shutdown_recd'],
+  [7, 7, 'sctp_timeout_shutdown_ack_sent'],
+  [8, 8, 'sctp_timeout_heartbeat_sent'],
+];
+const SLOTS: ReadonlyMap<number, readonly Slot[]> = new Map<number, readonly Slot[]>([
+  [ip.IPPROTO_TCP, TCP],
+  [ip.IPPROTO_UDP, UDP],
+  [ip.IPPROTO_UDPLITE, UDP],
+  [ip.IPPROTO_SCTP, SCTP],
+  [ip.IPPROTO_ICMP, [[1, 0, 'icmp_timeout']]],
+  [ip.IPPROTO_ICMPV6, [[1, 0, 'icmpv6_timeout']]],
+  [
+    ip.IPPROTO_GRE,
+    [
+      [1, 0, 'gre_timeout'],
+      [2, 1, 'gre_timeout_stream'],
+    ],
+  ],
+]);
+const GENERIC: readonly Slot[] = [[1, 0, 'generic_timeout']];
+
+export const ctTimeout: ExprKind = {
+  name: 'ct timeout',
+  init(attrs, ctx): Expr {
+    const l4 = getU8(need(attrs, U.NFTA_CT_TIMEOUT_L4PROTO).payload);
+    const l3 = l3of(attrs.get(U.NFTA_CT_TIMEOUT_L3PROTO), ctx);
+    const data = attrMap(need(attrs, U.NFTA_CT_TIMEOUT_DATA).payload);
+    const slots = SLOTS.get(l4) ?? GENERIC;
+    const { conntrack } = ctx.host;
+    const values: number[] = [];
+    for (const [attr, index, sysctl] of slots) {
+      const given = data.get(attr);
+      values[index] = given === undefined ? conntrack.sysctls[sysctl] : getBeU32(given.payload);
+    }
+    values[0] ??= values[1];
+    conntrack.get(ctx.family);
+    return {
+      name: 'ct timeout',
+      eval(_regs, pkt) {
+        const ct = conntrack.of(pkt.p);
+        if (ct === undefined || ct.template || protonum(conntrack.tuples, conntrack.at(ct, 0)) !== l4) return;
+        ct.timeouts = values;
+        if (!ct.confirmed) conntrack.setTimeout(ct, values[0]);
+      },
+      dump(w: AttrWriter) {
+        w.u8(U.NFTA_CT_TIMEOUT_L4PROTO, l4).beU16(U.NFTA_CT_TIMEOUT_L3PROTO, l3);
+        w.nest(U.NFTA_CT_TIMEOUT_DATA, (d) => {
+          for (const [attr, index] of slots) d.beU32(attr, values[index]);
+        });
+      },
+      destroy(undo) {
+        conntrack.put(ctx.family);
+        undo(() => conntrack.get(ctx.family));
+      },
+    };
+  },
+};
