@@ -27,8 +27,16 @@ export type Report = {
   disagreements: Disagreement[];
 };
 
-/** IPv4 header checksum as "good" or "bad", and the identification of packets the router made itself left out. */
+/**
+ * IPv4 header checksum as "good" or "bad"; left out of packets that the router made itself: IPv4 identification, IPv6 flow
+ * label (a hash with a key of that machine).
+ */
 export function normalize(hex: string): string {
+  if (hex.slice(24, 28) === '86dd') {
+    const source = hex.slice(44, 76);
+    const router = source === 'fd000000000000000000000000000001' || source === 'fd010000000000000000000000000001';
+    return router ? `${hex.slice(0, 31)}.....${hex.slice(36)}` : hex;
+  }
   if (hex.slice(24, 28) !== '0800') return hex;
   const header = hex.slice(28, 28 + (Number.parseInt(hex[29], 16) << 3));
   let sum = 0;

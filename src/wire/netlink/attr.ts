@@ -65,37 +65,44 @@ export class AttrWriter {
   }
 
   u8(type: number, value: number): this {
-    this.#view.setUint8(this.#scalar(type, 1), value);
+    const at = this.#scalar(type, 1); // first: it may replace the view
+    this.#view.setUint8(at, value);
     return this;
   }
 
   u16(type: number, value: number): this {
-    this.#view.setUint16(this.#scalar(type, 2), value, true);
+    const at = this.#scalar(type, 2); // first: it may replace the view
+    this.#view.setUint16(at, value, true);
     return this;
   }
 
   u32(type: number, value: number): this {
-    this.#view.setUint32(this.#scalar(type, 4), value >>> 0, true);
+    const at = this.#scalar(type, 4); // first: it may replace the view
+    this.#view.setUint32(at, value >>> 0, true);
     return this;
   }
 
   u64(type: number, value: bigint): this {
-    this.#view.setBigUint64(this.#scalar(type, 8), BigInt.asUintN(64, value), true);
+    const at = this.#scalar(type, 8); // first: it may replace the view
+    this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
     return this;
   }
 
   beU16(type: number, value: number): this {
-    this.#view.setUint16(this.#scalar(type, 2), value);
+    const at = this.#scalar(type, 2); // first: it may replace the view
+    this.#view.setUint16(at, value);
     return this;
   }
 
   beU32(type: number, value: number): this {
-    this.#view.setUint32(this.#scalar(type, 4), value >>> 0);
+    const at = this.#scalar(type, 4); // first: it may replace the view
+    this.#view.setUint32(at, value >>> 0);
     return this;
   }
 
   beU64(type: number, value: bigint): this {
-    this.#view.setBigUint64(this.#scalar(type, 8), BigInt.asUintN(64, value));
+    const at = this.#scalar(type, 8); // first: it may replace the view
+    this.#view.setBigUint64(at, BigInt.asUintN(64, value));
     return this;
   }
 

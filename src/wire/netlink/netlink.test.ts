@@ -41,3 +41,13 @@ test('hostile bytes never throw', () => {
     }),
   );
 });
+
+test('a writer keeps what it wrote as it grows', () => {
+  const w = new AttrWriter();
+  for (let i = 0; i < 1000; i++) w.u8(1, i & 255).beU32(2, i);
+  const attrs = readAttrs(w.finish());
+  expect(attrs.length).toBe(2000);
+  expect(attrs.every((a, i) => (i & 1 ? getBeU32(a.payload) === i >> 1 : a.payload[0] === ((i >> 1) & 255)))).toBe(
+    true,
+  );
+});
