@@ -9,7 +9,6 @@ import {
   IPPROTO_DSTOPTS,
   IPPROTO_FRAGMENT,
   IPPROTO_HOPOPTS,
-  IPPROTO_MH,
   IPPROTO_NONE,
   IPPROTO_ROUTING,
 } from './ipv4.ts';
@@ -97,7 +96,8 @@ export function init(
   dv.setUint8(at + 7, hops);
 }
 
-/** True for headers that carry a next-header field and are walked over (RFC 8200 section 4, RFC 6275 MH, RFC 4302 AH). */
+/** True for headers that carry a next-header field and are walked over (RFC 8200 section 4, RFC 4302 AH). As in Linux, the
+ * mobility header (RFC 6275) counts as an upper layer. */
 export function isExtensionHeader(next: number): boolean {
   return (
     next === IPPROTO_HOPOPTS ||
@@ -105,7 +105,6 @@ export function isExtensionHeader(next: number): boolean {
     next === IPPROTO_FRAGMENT ||
     next === IPPROTO_AH ||
     next === IPPROTO_DSTOPTS ||
-    next === IPPROTO_MH ||
     next === IPPROTO_NONE
   );
 }
@@ -132,19 +131,21 @@ export type Walk = {
 /**
  * Walks from the fixed header at `at` to the upper layer, as the kernel's `ipv6_find_hdr` does for netfilter: stops at a
  * later fragment (whose payload has no header) and at No Next Header. `end` is one past the last byte.
- * Never reads outside `[at, end)`; a truncated chain gives protocol -1.
+ * Never reads outside `[at, end)`; a truncated chain gives protocol -1. `stopAtAh`: an authentication header is the end of
+ * the walk, as nftables sees it.
  */
-export function walk(dv: DataView, at: number, end: number, out: Walk): Walk {
+export function walk(dv: DataView, at: number, end: number, out: Walk, stopAtAh = false): Walk {
   let next = dv.getUint8(at + 6);
   let cursor = at + HEADER_LENGTH;
   out.fragOffset = 0;
   out.fragmentAt = 0;
   for (;;) {
     if (!isExtensionHeader(next) || next === IPPROTO_NONE) break;
-    if (cursor + 8 > end) {
+    if (cursor + (next === IPPROTO_FRAGMENT ? 4 : 2) > end) {
       next = -1;
       break;
     }
+    if (next === IPPROTO_AH && stopAtAh) break;
     if (next === IPPROTO_FRAGMENT) {
       out.fragmentAt = cursor;
       const offset = dv.getUint16(cursor + 2) & 0xfff8;
@@ -159,10 +160,6 @@ export function walk(dv: DataView, at: number, end: number, out: Walk): Walk {
     const length = extensionLength(dv, next, cursor);
     next = dv.getUint8(cursor);
     cursor += length;
-    if (cursor > end) {
-      next = -1;
-      break;
-    }
   }
   out.protocol = next;
   out.at = cursor;

@@ -24,6 +24,8 @@ export type NetfilterHost = {
   readonly hooks: Hooks;
   readonly conntrack: Conntrack;
   readonly nat: Nat;
+  /** Number of the processor that handles packets (`meta cpu`); default 0. */
+  readonly cpu?: number;
   /** Interface index by name, 0 when there is none. */
   deviceIndex(name: string): number;
   /** Interface name by index, '' when there is none. */

@@ -189,7 +189,7 @@ export function nftMessage(
   generation: number,
   fill: (w: AttrWriter) => void,
 ): Message {
-  const w = new AttrWriter();
+  const w = new AttrWriter(0);
   w.raw(Uint8Array.of(family, NFNETLINK_V0, (generation >> 8) & 255, generation & 255));
   fill(w);
   return { type: (NFNL_SUBSYS_NFTABLES << 8) | type, flags, seq: request.seq, port: 0, payload: w.finish() };

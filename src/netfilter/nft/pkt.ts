@@ -76,7 +76,7 @@ export class PktInfo {
   #setIpv6(): void {
     const dv = this.slab.dv;
     const end = Math.min(this.end, this.nhoff + ipv6.HEADER_LENGTH + ipv6.payloadLength(dv, this.nhoff));
-    const walk = ipv6.walk(dv, this.nhoff, end, this.#walk);
+    const walk = ipv6.walk(dv, this.nhoff, end, this.#walk, true);
     if (walk.protocol < 0) return;
     this.tprot = walk.protocol;
     this.hasTransport = true;

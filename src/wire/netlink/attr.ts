@@ -16,6 +16,12 @@ export class AttrWriter {
   #bytes: Uint8Array = new Uint8Array(256);
   #view: DataView = new DataView(this.#bytes.buffer);
   #length = 0;
+  readonly #nestFlag: number;
+
+  /** `nestFlag`: set in the type of nests, NLA_F_NESTED; 0 for families that answer without it (nf_tables). */
+  constructor(nestFlag: number = NLA_F_NESTED) {
+    this.#nestFlag = nestFlag;
+  }
 
   /** Bytes written so far. */
   get length(): number {
@@ -118,7 +124,7 @@ export class AttrWriter {
     fill(this);
     // A nest over 65,535 bytes cannot be expressed; the length wraps as it does in Linux, so callers split first.
     this.#view.setUint16(at, this.#length - at, true);
-    this.#view.setUint16(at + 2, type | NLA_F_NESTED, true);
+    this.#view.setUint16(at + 2, type | this.#nestFlag, true);
     return this;
   }
 

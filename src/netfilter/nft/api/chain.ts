@@ -223,12 +223,12 @@ export function chainMessage(
     if (base) {
       w.nest(U.NFTA_CHAIN_HOOK, (h) => {
         h.beU32(U.NFTA_HOOK_HOOKNUM, base.hook).beU32(U.NFTA_HOOK_PRIORITY, base.priority);
-        if (base.devices.length === 1) h.string(U.NFTA_HOOK_DEV, base.devices[0]);
         if (base.devices.length > 0) {
           h.nest(U.NFTA_HOOK_DEVS, (d) => {
             for (const device of base.devices) d.string(U.NFTA_DEVICE_NAME, device);
           });
         }
+        if (base.devices.length === 1) h.string(U.NFTA_HOOK_DEV, base.devices[0]);
       });
       w.beU32(U.NFTA_CHAIN_POLICY, base.policy).string(U.NFTA_CHAIN_TYPE, base.type);
       if (base.counters) {

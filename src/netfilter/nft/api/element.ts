@@ -234,10 +234,10 @@ export function* elementMessages(
   reset = false,
 ): Generator<Message> {
   const { now } = nft.host.world;
-  let batch = new AttrWriter();
+  let batch = new AttrWriter(0);
   const flush = (): Message => {
     const bytes = batch.finish();
-    batch = new AttrWriter();
+    batch = new AttrWriter(0);
     return nftMessage(type, flags, req, set.table.family, nft.generation, (w) => {
       w.string(U.NFTA_SET_ELEM_LIST_TABLE, set.table.name).string(U.NFTA_SET_ELEM_LIST_SET, set.name);
       w.nest(U.NFTA_SET_ELEM_LIST_ELEMENTS, (n) => n.raw(bytes));

@@ -173,7 +173,7 @@ export function* getRules(nft: Nftables, req: Request, flags: number, reset: boo
       if (chainName && getString(chainName.payload) !== chain.name) continue;
       let previous: Rule | undefined;
       for (const rule of chain.rules) {
-        yield ruleMessage(nft, req, rule, previous, flags, U.NFT_MSG_NEWRULE, reset);
+        yield ruleMessage(nft, req, rule, previous, flags | NLM_F_APPEND, U.NFT_MSG_NEWRULE, reset);
         previous = rule;
       }
     }

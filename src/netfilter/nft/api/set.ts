@@ -191,6 +191,7 @@ export function setMessage(
         for (const expr of set.exprs) dumpExpr(n, U.NFTA_LIST_ELEM, expr, false);
       });
     }
+    w.beU32(U.NFTA_SET_COUNT, set.count);
   });
 }
 

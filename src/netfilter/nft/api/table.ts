@@ -123,8 +123,11 @@ export function tableMessage(
   });
 }
 
+/** Anonymous sets count with the rule they belong to. */
 function tableUse(table: Table): number {
-  return table.chains.size + table.sets.size + table.objects.size + table.flowtables.size;
+  let sets = 0;
+  for (const set of table.sets.values()) if (!(set.flags & U.NFT_SET_ANONYMOUS)) sets++;
+  return table.chains.size + sets + table.objects.size + table.flowtables.size;
 }
 
 export function* getTables(nft: Nftables, req: Request, flags: number): Generator<Message> {

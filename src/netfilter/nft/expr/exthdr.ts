@@ -37,9 +37,13 @@ const findIpv6: Find = (pkt, type) => {
   }
 };
 
+function hasTcpHeader(pkt: PktInfo): boolean {
+  if (!pkt.hasTransport || pkt.tprot !== ipv4.IPPROTO_TCP || pkt.fragoff !== 0) return false;
+  return tcp.check(pkt.slab.dv, pkt.thoff, pkt.end - pkt.thoff);
+}
+
 const findTcpOption: Find = (pkt, type) => {
-  if (!pkt.hasTransport || pkt.tprot !== ipv4.IPPROTO_TCP || pkt.fragoff !== 0) return -1;
-  if (!tcp.check(pkt.slab.dv, pkt.thoff, pkt.end - pkt.thoff)) return -1;
+  if (!hasTcpHeader(pkt)) return -1;
   return tcp.findOption(pkt.slab.dv, pkt.thoff, type);
 };
 
@@ -128,14 +132,19 @@ export const exthdr: ExprKind = {
       return {
         name: 'exthdr',
         // "reset": the option's bytes become no-operations.
-        eval(_regs, pkt) {
+        eval(regs, pkt) {
+          if (!hasTcpHeader(pkt)) {
+            regs.verdict = U.NFT_BREAK;
+            return;
+          }
           const at = find(pkt, type);
           if (at < 0) return;
           const length = pkt.slab.dv.getUint8(at + 1);
           for (let i = 0; i < length; i++) patch(pkt, at + i, tcp.TCPOPT_NOP);
         },
         dump(w) {
-          w.u8(U.NFTA_EXTHDR_TYPE, type).beU32(U.NFTA_EXTHDR_OP, op);
+          w.u8(U.NFTA_EXTHDR_TYPE, type).beU32(U.NFTA_EXTHDR_OFFSET, 0).beU32(U.NFTA_EXTHDR_LEN, 0);
+          w.beU32(U.NFTA_EXTHDR_FLAGS, 0).beU32(U.NFTA_EXTHDR_OP, op);
         },
       };
     }

@@ -139,7 +139,7 @@ const LOADS: ReadonlyMap<number, Load> = new Map<number, Load>([
   [U.NFT_META_BRI_IIFNAME, text((pkt, host) => host.deviceName(host.bridgeOf(pkt.iif)), true)],
   [U.NFT_META_BRI_OIFNAME, text((pkt, host) => host.deviceName(host.bridgeOf(pkt.oif)), true)],
   [U.NFT_META_PKTTYPE, byte(pktType)],
-  [U.NFT_META_CPU, word(() => 0)],
+  [U.NFT_META_CPU, word((_pkt, host) => host.cpu ?? 0)],
   [U.NFT_META_IIFGROUP, needsIif((pkt, host) => host.deviceGroup(pkt.iif), 4)],
   [U.NFT_META_OIFGROUP, needsOif((pkt, host) => host.deviceGroup(pkt.oif), 4)],
   [U.NFT_META_CGROUP, { length: 4, load: () => false }],
