@@ -15,6 +15,7 @@ import type { PktInfo } from './pkt.ts';
 const ARPHRD_ETHER = 1;
 const ARPHRD_LOOPBACK = 772;
 const ETHERNET = 14;
+const RTN_UNICAST = 1;
 
 /** An interface of a bare host; its index is its place in the list, from 1. */
 export type BareDevice = {
@@ -50,7 +51,7 @@ export class BareHost implements NetfilterHost {
   readonly logs: LogOptions[] = [];
   readonly #devices: readonly BareDevice[];
   readonly #routes: readonly BareRoute[];
-  readonly #answer: FibAnswer = { oif: 0, type: 0 };
+  readonly #answer: FibAnswer = { oif: 0, type: 0, addressType: RTN_UNICAST };
 
   constructor(world: World, devices: readonly BareDevice[], routes: readonly BareRoute[] = []) {
     this.world = world;
@@ -93,6 +94,7 @@ export class BareHost implements NetfilterHost {
     const length = family === 2 ? 4 : 16;
     this.#answer.oif = 0;
     this.#answer.type = 0;
+    this.#answer.addressType = RTN_UNICAST;
     for (const route of this.#routes) {
       if (route.prefix.length !== length) continue;
       let i = 0;
@@ -102,6 +104,7 @@ export class BareHost implements NetfilterHost {
       if (oif !== 0 && dev !== oif) continue;
       this.#answer.oif = dev;
       this.#answer.type = route.type;
+      this.#answer.addressType = route.type;
       break;
     }
     return this.#answer;
