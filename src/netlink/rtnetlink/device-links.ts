@@ -13,7 +13,8 @@ import type { LinkChange, LinkCreate, LinkView } from './host.ts';
 
 /** Kinds of devices that need more of the host than the registry; what is missing is "not supported". */
 export type LinkKinds = {
-  bridge?(options: DeviceOptions): NetDevice;
+  /** `fixedAddress`: the user gave the address, it does not follow the ports. */
+  bridge?(options: DeviceOptions, fixedAddress: boolean): NetDevice;
   vlan?(options: DeviceOptions, below: NetDevice, vlan: NonNullable<LinkCreate['vlan']>): NetDevice;
   vlanOf?(dev: NetDevice): LinkCreate['vlan'];
   bridgeOptions?(dev: NetDevice): ReadonlyMap<number, number> | undefined;
@@ -109,7 +110,7 @@ export class DeviceLinks {
         return;
       case 'bridge':
         if (this.#kinds.bridge !== undefined) {
-          this.#finish(this.#kinds.bridge(options), link);
+          this.#finish(this.#kinds.bridge(options, link.address !== undefined), link);
           return;
         }
         break;

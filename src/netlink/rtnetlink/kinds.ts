@@ -1,0 +1,32 @@
+/**
+ * Bridge and VLAN devices for rtnetlink: how a host makes them and what it tells of them.
+ */
+import type { InetHost } from '../../inet/stack.ts';
+import { Bridge, bridgeOf } from '../../link/bridge.ts';
+import { vlanDevice, vlanOf } from '../../link/vlan.ts';
+import { IF_OPER_DOWN, IF_OPER_UNKNOWN, IF_OPER_UP } from '../../wire/uapi/rtnetlink.ts';
+import type { LinkKinds } from './device-links.ts';
+
+/** The kinds a network namespace has beside veth and dummy. */
+export function linkKinds(inet: InetHost): LinkKinds {
+  return {
+    bridge: (options, fixedAddress) => new Bridge(inet.world, inet.hooks, inet.devices, options, fixedAddress).dev,
+    vlan: (options, below, tag) => vlanDevice(inet.devices, options, below, tag),
+    vlanOf,
+    bridgeOptions: (dev) => bridgeOf(dev)?.options,
+    setBridgeOptions(dev, options): void {
+      for (const [type, value] of options) bridgeOf(dev)?.options.set(type, value);
+    },
+    addPort: (bridge, port) => bridgeOf(bridge)?.addPort(port),
+    removePort: (bridge, port) => bridgeOf(bridge)?.removePort(port),
+    setAddrGenMode(dev, mode): void {
+      inet.sysctls.write(`net.ipv6.conf.${dev.name.replaceAll('.', '/')}.addr_gen_mode`, String(mode));
+    },
+    operstate: (dev) => {
+      const bridge = bridgeOf(dev);
+      if (bridge === undefined) return undefined;
+      if (!dev.up) return IF_OPER_DOWN;
+      return dev.carrier ? IF_OPER_UP : bridge.ports.length === 0 ? IF_OPER_UNKNOWN : IF_OPER_DOWN;
+    },
+  };
+}
