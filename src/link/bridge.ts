@@ -36,7 +36,6 @@ import {
 } from '../wire/uapi/rtnetlink.ts';
 
 type Learned = { port: NetDevice; seen: number };
-type Port = { readonly dev: NetDevice; readonly input: NetDevice['input'] };
 
 // USER_HZ ticks, as IFLA_BR_* carries times.
 const TICK_NS = 1e7;
@@ -58,11 +57,10 @@ export class Bridge implements Driver {
   readonly #world: World;
   readonly #hooks: Hooks;
   readonly #registry: DeviceRegistry;
-  #ports: Port[] = [];
+  #ports: NetDevice[] = [];
   readonly #fdb = new Map<number, Learned>();
   // The address was set by hand: it no longer follows the ports'.
   #fixedAddress: boolean;
-  readonly #input = (dev: NetDevice, p: number): void => this.#receive(dev, p);
 
   constructor(world: World, hooks: Hooks, registry: DeviceRegistry, options: DeviceOptions, fixedAddress: boolean) {
     this.#world = world;
@@ -73,7 +71,7 @@ export class Bridge implements Driver {
     this.dev.carrier = false;
     registry.listen((event, dev) => {
       if (dev === this.dev && event === 'address') this.#fixedAddress = true;
-      if (!this.#ports.some((port) => port.dev === dev)) return;
+      if (!this.#ports.includes(dev)) return;
       if (event === 'unregister') this.removePort(dev);
       else if (event === 'down') this.#forget(dev);
       if (event === 'up' || event === 'down' || event === 'carrier') this.#updateCarrier();
@@ -82,31 +80,28 @@ export class Bridge implements Driver {
 
   /** Ports in the order they were added. */
   get ports(): readonly NetDevice[] {
-    return this.#ports.map((port) => port.dev);
+    return this.#ports;
   }
 
-  /** Makes a device a port: its frames come here instead of to the host. */
+  /** Makes a device a port: the host hands its frames to `receive`. */
   addPort(dev: NetDevice): void {
     if (dev === this.dev || dev.kind === 'bridge')
       throw new KernelError(EINVAL, 'Can not enslave a bridge to a bridge');
     if (dev.adminFlags & IFF_LOOPBACK) throw new KernelError(EINVAL);
     if (dev.master !== 0) throw new KernelError(EBUSY);
-    this.#ports.push({ dev, input: dev.input });
-    dev.input = this.#input;
+    this.#ports.push(dev);
     dev.master = this.dev.ifindex;
     dev.promiscuity++;
     this.#followAddress();
-    this.dev.mtu = Math.min(...this.#ports.map((port) => port.dev.mtu));
+    this.dev.mtu = Math.min(...this.#ports.map((port) => port.mtu));
     this.#updateCarrier();
     this.#registry.notify('master', dev);
   }
 
   /** Takes a port out again. */
   removePort(dev: NetDevice): void {
-    const port = this.#ports.find((p) => p.dev === dev);
-    if (port === undefined) return;
-    this.#ports = this.#ports.filter((p) => p !== port);
-    dev.input = port.input;
+    if (!this.#ports.includes(dev)) return;
+    this.#ports = this.#ports.filter((port) => port !== dev);
     dev.master = 0;
     dev.promiscuity--;
     this.#forget(dev);
@@ -118,15 +113,12 @@ export class Bridge implements Driver {
   // A bridge without an address of its own has the lowest of its ports.
   #followAddress(): void {
     if (this.#fixedAddress || this.#ports.length === 0) return;
-    const lowest = this.#ports.map((port) => port.dev.address).sort(compareBytes)[0];
+    const lowest = this.#ports.map((port) => port.address).sort(compareBytes)[0];
     this.dev.address.set(lowest);
   }
 
   #updateCarrier(): void {
-    this.#registry.setCarrier(
-      this.dev,
-      this.#ports.some((port) => port.dev.running),
-    );
+    this.dev.setCarrier(this.#ports.some((port) => port.running));
   }
 
   #forget(dev: NetDevice): void {
@@ -139,7 +131,7 @@ export class Bridge implements Driver {
   }
 
   remove(): void {
-    for (const port of [...this.#ports]) this.removePort(port.dev);
+    for (const port of this.#ports) this.removePort(port);
   }
 
   /** The host sends by the bridge device. */
@@ -183,11 +175,11 @@ export class Bridge implements Driver {
     return entry.port;
   }
 
-  // A frame has come in by a port.
-  #receive(port: NetDevice, p: number): void {
+  /** A frame has come in by a port; its data begin behind the Ethernet header. Owns the packet. */
+  receive(port: NetDevice, p: number): void {
     const world = this.#world;
     const { slab } = world;
-    if (!this.dev.up || slab.len(p) < ether.HEADER_LENGTH) {
+    if (!this.dev.up || !slab.push(p, slab.head(p) - slab.mac(p))) {
       world.drop(p, DROP.DEV_READY);
       return;
     }
@@ -213,7 +205,7 @@ export class Bridge implements Driver {
       this.#flood(p, port, true);
       return;
     }
-    if (sameAs(slab.u8, to, this.dev.address) || this.#ports.some((own) => sameAs(slab.u8, to, own.dev.address))) {
+    if (sameAs(slab.u8, to, this.dev.address) || this.#ports.some((own) => sameAs(slab.u8, to, own.address))) {
       slab.setPktType(p, PACKET_HOST);
       this.#passUp(p);
       return;
@@ -265,7 +257,7 @@ export class Bridge implements Driver {
   #flood(p: number, from: NetDevice | undefined, forwarding: boolean): void {
     const { slab } = this.#world;
     let sent = false;
-    for (const { dev } of this.#ports) {
+    for (const dev of this.#ports) {
       if (dev === from || !dev.running) continue;
       const copy = slab.copy(p);
       if (copy < 0) break;

@@ -2,18 +2,19 @@
  * rtnetlink's view of a network namespace: device registry, neighbour tables and sysctls as an `RtnetlinkHost`.
  */
 import { EOPNOTSUPP, KernelError } from '../../core/errno.ts';
-import type { InetHost } from '../../inet/stack.ts';
 import { bytesOf, wordsOf } from '../../inet/words.ts';
 import type { NeighbourTable } from '../../link/neighbour.ts';
+import type { Host } from '../../netns/host.ts';
 import { AF_INET, AF_INET6 } from '../../wire/address.ts';
 import { NTF_PROXY, NUD_NONE, RTN_MULTICAST, RTN_UNICAST } from '../../wire/uapi/rtnetlink.ts';
 import { DeviceLinks, type LinkKinds } from './device-links.ts';
 import type { NeighbourView, RtnetlinkHost } from './host.ts';
+import { linkKinds } from './kinds.ts';
 
 /** The host for `new Rtnetlink(...)`. `kinds`: the devices that need more than the registry. */
 export function rtnetlinkHost(
-  inet: InetHost,
-  kinds: LinkKinds = {},
+  inet: Host,
+  kinds: LinkKinds = linkKinds(inet),
 ): RtnetlinkHost & { readonly deviceLinks: DeviceLinks } {
   const deviceLinks = new DeviceLinks(inet.world, inet.devices, kinds);
   const tableOf = (family: number): NeighbourTable => (family === AF_INET6 ? inet.neigh6 : inet.neigh4);

@@ -1,14 +1,21 @@
 /**
  * Bridge and VLAN devices for rtnetlink: how a host makes them and what it tells of them.
  */
-import type { InetHost } from '../../inet/stack.ts';
 import { Bridge, bridgeOf } from '../../link/bridge.ts';
-import { vlanDevice, vlanOf } from '../../link/vlan.ts';
+import { vlanDevice, vlanOf, vlanOn } from '../../link/vlan.ts';
+import type { Host } from '../../netns/host.ts';
 import { IF_OPER_DOWN, IF_OPER_UNKNOWN, IF_OPER_UP } from '../../wire/uapi/rtnetlink.ts';
 import type { LinkKinds } from './device-links.ts';
 
-/** The kinds a network namespace has beside veth and dummy. */
-export function linkKinds(inet: InetHost): LinkKinds {
+/** The kinds a network namespace has beside veth and dummy; tells the host where their frames go. */
+export function linkKinds(inet: Host): LinkKinds {
+  inet.bridgeInput = (dev, p): boolean => {
+    const master = inet.devices.get(dev.master);
+    const bridge = master === undefined ? undefined : bridgeOf(master);
+    bridge?.receive(dev, p);
+    return bridge !== undefined;
+  };
+  inet.vlanDevice = (dev, proto, id) => vlanOn(inet.devices, dev, proto, id);
   return {
     bridge: (options, fixedAddress) => new Bridge(inet.world, inet.hooks, inet.devices, options, fixedAddress).dev,
     vlan: (options, below, tag) => vlanDevice(inet.devices, options, below, tag),
