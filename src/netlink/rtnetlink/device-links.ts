@@ -22,8 +22,6 @@ export type LinkKinds = {
   addPort?(bridge: NetDevice, port: NetDevice): void;
   removePort?(bridge: NetDevice, port: NetDevice): void;
   setAddrGenMode?(dev: NetDevice, mode: number): void;
-  /** IF_OPER_* where it is not what carrier and flags say (bridges). */
-  operstate?(dev: NetDevice): number | undefined;
 };
 
 // Flags a user may set and clear.
@@ -78,7 +76,7 @@ export class DeviceLinks {
       txqlen: dev.txqlen,
       group: dev.group,
       alias: dev.alias,
-      operstate: this.#kinds.operstate?.(dev) ?? operstate(dev),
+      operstate: operstate(dev),
       master: dev.master,
       link: peer !== undefined ? peer.ifindex : dev.link !== 0 ? dev.link : -1,
       linkElsewhere: elsewhere,

@@ -4,7 +4,6 @@
 import { Bridge, bridgeOf } from '../../link/bridge.ts';
 import { vlanDevice, vlanOf, vlanOn } from '../../link/vlan.ts';
 import type { Host } from '../../netns/host.ts';
-import { IF_OPER_DOWN, IF_OPER_UNKNOWN, IF_OPER_UP } from '../../wire/uapi/rtnetlink.ts';
 import type { LinkKinds } from './device-links.ts';
 
 /** The kinds a network namespace has beside veth and dummy; tells the host where their frames go. */
@@ -28,12 +27,6 @@ export function linkKinds(inet: Host): LinkKinds {
     removePort: (bridge, port) => bridgeOf(bridge)?.removePort(port),
     setAddrGenMode(dev, mode): void {
       inet.sysctls.write(`net.ipv6.conf.${dev.name.replaceAll('.', '/')}.addr_gen_mode`, String(mode));
-    },
-    operstate: (dev) => {
-      const bridge = bridgeOf(dev);
-      if (bridge === undefined) return undefined;
-      if (!dev.up) return IF_OPER_DOWN;
-      return dev.carrier ? IF_OPER_UP : bridge.ports.length === 0 ? IF_OPER_UNKNOWN : IF_OPER_DOWN;
     },
   };
 }

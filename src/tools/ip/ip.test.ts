@@ -334,6 +334,7 @@ test.skipIf(!oracle)('bridges and their ports are shown as by iproute2', () => {
     'link show master br0',
     'link',
     'link show type bridge',
+    'link set br0 down',
     'link set d0 nomaster',
     'link',
     'link set d0 master br1',
