@@ -1,0 +1,144 @@
+/** Sends a packet into a tried host and follows it: what the tracer tells becomes steps, what comes out becomes the outcome. */
+import { PKT_TRACE } from '../core/slab.ts';
+import type { TraceEvent } from '../core/trace.ts';
+import type { NetDevice } from '../device/device.ts';
+import { build } from '../wire/build.ts';
+import { ether, type Layer } from '../wire/layer.ts';
+import { formatMac } from '../wire/address.ts';
+import { parseFrame } from '../wire/parse.ts';
+import { summary, summaryOfPacket } from '../wire/print.ts';
+import { decisionOf, type Outcome, type Step, stepOf, type Way } from './answer.ts';
+import type { Arrival } from './far-side.ts';
+import type { Machine } from './machine.ts';
+import { FAR_MAC } from './packet.ts';
+
+/** Long enough for address resolution; nothing of a single packet's way takes longer. */
+const SETTLE_NS = 200_000_000;
+
+/** A way, and what is needed to answer the packet. */
+export type Followed = {
+  readonly way: Way;
+  /** Layers above Ethernet (and tags) as the far side, or the host's own socket, got them. */
+  readonly got?: readonly Layer[];
+  /** The frame's tags and the interface it left by; undefined for packets delivered to the host itself. */
+  readonly leftBy?: { readonly dev: string; readonly tags: readonly Layer[] };
+  /** The way of an answer that the host gave by itself (echo reply). */
+  readonly answered?: Way;
+};
+
+export type Extra = { readonly mark?: number; readonly uid?: number };
+
+/** Lets a frame come in on an interface. */
+export function followIn(machine: Machine, dev: NetDevice, layers: readonly Layer[], extra: Extra = {}): Followed {
+  const own = formatMac(dev.address);
+  const group = groupMac(layers);
+  const frame =
+    layers[0]?.kind === 'ether' ? build(layers) : build([ether({ saddr: FAR_MAC, daddr: group ?? own }), ...layers]);
+  return follow(machine, summary(frame), false, () => {
+    const { slab } = machine.host.world;
+    const p = slab.from(frame);
+    if (p < 0) return -1;
+    slab.setFlags(p, PKT_TRACE);
+    if (extra.mark !== undefined) slab.setMark(p, extra.mark);
+    dev.receive(p);
+    return p;
+  });
+}
+
+/** Broadcast or the group's MAC address when the packet is for many. */
+function groupMac(layers: readonly Layer[]): string | undefined {
+  const net = layers.find((l) => l.kind === 'ip' || l.kind === 'ip6' || l.kind === 'arp');
+  if (net?.kind === 'arp') return 'ff:ff:ff:ff:ff:ff';
+  const daddr = String(net?.fields.daddr ?? '');
+  if (daddr === '255.255.255.255') return 'ff:ff:ff:ff:ff:ff';
+  if (net?.kind === 'ip6' && /^ff/i.test(daddr)) {
+    const bytes = build([{ kind: 'ip6', fields: { daddr } }]).subarray(36, 40);
+    return `33:33:${formatMac(bytes, 0, 4)}`;
+  }
+  const quad = daddr.split('.').map(Number);
+  if (quad.length === 4 && quad[0] >= 224 && quad[0] < 240)
+    return formatMac(Uint8Array.of(1, 0, 0x5e, quad[1] & 0x7f, quad[2], quad[3]));
+  return undefined;
+}
+
+/** Sends a packet of the host's own. `layers` begin with the IP header. */
+export function followOut(machine: Machine, layers: readonly Layer[], extra: Extra = {}): Followed {
+  const bytes = build(layers);
+  return follow(machine, summaryOfPacket(bytes), true, () => machine.sendLocal(bytes, PKT_TRACE, extra.mark, extra.uid));
+}
+
+function follow(machine: Machine, packet: string, local: boolean, start: () => number): Followed {
+  const { world } = machine.host;
+  const { slab } = world;
+  const steps: Step[] = [];
+  const others: Step[] = [];
+  const arrivals: Arrival[] = [];
+  let delivered: Layer[] | undefined;
+  let first = -1;
+  machine.onArrival = (arrival) => arrivals.push(arrival);
+  machine.onDeliver = (layers) => {
+    delivered = layers;
+  };
+  world.tracer = (event: TraceEvent, p: number): void => {
+    if (first < 0) first = p;
+    const at = slab.network(p);
+    const text = event.kind === 'transmit' && at < slab.end(p) ? summaryOfPacket(slab.u8.slice(at, slab.end(p))) : '';
+    const step = stepOf(event, machine.book, text);
+    if (step !== undefined) (p === first ? steps : others).push(step);
+  };
+  const sent = start();
+  world.runFor(SETTLE_NS);
+  world.tracer = undefined;
+  machine.onArrival = undefined;
+  machine.onDeliver = undefined;
+  if (sent < 0 && steps.length === 0) steps.push({ kind: 'drop', reason: 'IP_OUTNOROUTES' });
+
+  const own = steps.some((s) => s.kind === 'deliver');
+  // Once delivered, what else is traced is the host's own answer; before that, pieces and copies are the packet itself.
+  const all = own ? steps : [...steps, ...others];
+  const out = own ? undefined : arrivals.find((a) => a.traced);
+  const drop = all.find((s) => s.kind === 'drop');
+  const answered = all.some((s) => s.kind === 'reply') || arrivals.some((a) => !a.traced);
+  let outcome: Outcome = 'dropped';
+  if (own) outcome = 'delivered';
+  else if (out !== undefined) outcome = local ? 'sent' : 'forwarded';
+  else if (answered) outcome = 'rejected';
+  const left = out === undefined ? undefined : parseFrame(out.frame);
+  const decided = decisionOf(all, outcome);
+  const byNetfilter = drop === undefined || drop.kind !== 'drop' || drop.reason === 'NETFILTER_DROP';
+  const way: Way = {
+    packet,
+    steps: all,
+    outcome,
+    ...(out !== undefined && { left: summary(out.frame), dev: out.dev }),
+    ...(drop?.kind === 'drop' && !own && out === undefined && { reason: drop.reason }),
+    ...(decided !== undefined && (outcome !== 'dropped' || byNetfilter) && { decided }),
+  };
+  const inner = left?.filter((l) => l.kind !== 'ether' && l.kind !== 'vlan' && l.kind !== 'padding');
+  const reply = own ? arrivals.find((a) => a.traced) : undefined;
+  return {
+    way,
+    ...((inner ?? delivered) !== undefined && { got: inner ?? delivered }),
+    ...(out !== undefined && {
+      leftBy: { dev: out.dev, tags: left?.filter((l) => l.kind === 'vlan') ?? [] },
+    }),
+    ...(own && others.length > 0 && { answered: answerWay(others, reply) }),
+  };
+}
+
+/** The way of the host's own answer. */
+function answerWay(steps: readonly Step[], out: Arrival | undefined): Way {
+  const outcome: Outcome = out === undefined ? 'dropped' : 'sent';
+  const decided = decisionOf(steps, outcome);
+  const drop = steps.find((s) => s.kind === 'drop');
+  const transmitted = steps.find((s) => s.kind === 'transmit');
+  const packet = out === undefined ? "the host's own answer" : summary(out.frame);
+  return {
+    packet: transmitted?.kind === 'transmit' ? transmitted.packet : packet,
+    steps,
+    outcome,
+    ...(out !== undefined && { left: summary(out.frame), dev: out.dev }),
+    ...(drop?.kind === 'drop' && { reason: drop.reason }),
+    ...(decided !== undefined && { decided }),
+  };
+}
