@@ -11,12 +11,7 @@ export function checkExpectFile(file: string, each: (done: number, total: number
   const wanted = parseExpectFile(readText(file), file);
   const kind = wanted.kind as RulesKind | undefined;
   const rules = resolve(dirname(file), wanted.rules);
-  const firewall = openFirewall(
-    wanted.rules,
-    wanted.given,
-    { arg: [], ...(kind !== undefined && { kind }) },
-    rules,
-  );
+  const firewall = openFirewall(wanted.rules, wanted.given, { arg: [], ...(kind !== undefined && { kind }) }, rules);
   return wanted.expect.map((expectation, i): CheckResult => {
     each(i, wanted.expect.length);
     const start = performance.now();

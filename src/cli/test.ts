@@ -54,7 +54,10 @@ export function addTest(program: Command): void {
     .action((files: string[], options: { junit?: string; tap?: boolean }) =>
       guarded(async () => {
         const list = files.length > 0 ? files : find('.');
-        if (list.length === 0) throw new BadInput('no expectation or lab file here; write one with: netloom expect RULES PACKET --save FILE.yml');
+        if (list.length === 0)
+          throw new BadInput(
+            'no expectation or lab file here; write one with: netloom expect RULES PACKET --save FILE.yml',
+          );
         const progress = new Progress();
         const results: CheckResult[] = [];
         for (const file of list) results.push(...(await check(file, progress)));
@@ -77,5 +80,7 @@ function print(results: readonly CheckResult[]): void {
     if (!r.ok) for (const line of r.problem.split('\n')) console.log(`          ${line}`);
   }
   const bad = results.filter((r) => !r.ok).length;
-  console.log(bad === 0 ? paint.good(`${results.length} as expected`) : paint.bad(`${bad} of ${results.length} changed`));
+  console.log(
+    bad === 0 ? paint.good(`${results.length} as expected`) : paint.bad(`${bad} of ${results.length} changed`),
+  );
 }

@@ -65,8 +65,10 @@ export type Way = {
 export type Answer = {
   readonly rules: string;
   readonly packet: string;
-  /** What was inferred, and other things to know. */
+  /** What was inferred. */
   readonly notes: readonly string[];
+  /** What went wrong on the way without being fatal. */
+  readonly warnings: readonly string[];
   /** Ways of the packets before the one asked about ("in state established"). */
   readonly before?: readonly Way[];
   readonly request: Way;

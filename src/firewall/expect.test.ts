@@ -8,6 +8,7 @@ const answer: Answer = {
   rules: 'fw.nft',
   packet: 'lan 10.0.0.7 -> 203.0.113.9:443',
   notes: [],
+  warnings: [],
   request: {
     packet: 'x',
     steps: [],

@@ -66,5 +66,5 @@ function neighbourAnswer(layers: readonly Layer[]): Layer[] | 'quiet' | undefine
       neighbour(target, [{ kind: 2, data: parseMac(FAR_MAC) as Uint8Array }]),
     ];
   }
-  return (type >= 130 && type <= 137) || type === 143 ? 'quiet' : undefined;
+  return (type >= 130 && type <= 137 && type !== 136) || type === 143 ? 'quiet' : undefined;
 }

@@ -2,9 +2,9 @@
 import { PKT_TRACE } from '../core/slab.ts';
 import type { TraceEvent } from '../core/trace.ts';
 import type { NetDevice } from '../device/device.ts';
+import { formatMac } from '../wire/address.ts';
 import { build } from '../wire/build.ts';
 import { ether, type Layer } from '../wire/layer.ts';
-import { formatMac } from '../wire/address.ts';
 import { parseFrame } from '../wire/parse.ts';
 import { summary, summaryOfPacket } from '../wire/print.ts';
 import { decisionOf, type Outcome, type Step, stepOf, type Way } from './answer.ts';
@@ -64,7 +64,9 @@ function groupMac(layers: readonly Layer[]): string | undefined {
 /** Sends a packet of the host's own. `layers` begin with the IP header. */
 export function followOut(machine: Machine, layers: readonly Layer[], extra: Extra = {}): Followed {
   const bytes = build(layers);
-  return follow(machine, summaryOfPacket(bytes), true, () => machine.sendLocal(bytes, PKT_TRACE, extra.mark, extra.uid));
+  return follow(machine, summaryOfPacket(bytes), true, () =>
+    machine.sendLocal(bytes, PKT_TRACE, extra.mark, extra.uid),
+  );
 }
 
 function follow(machine: Machine, packet: string, local: boolean, start: () => number): Followed {
@@ -93,37 +95,56 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   machine.onDeliver = undefined;
   if (sent < 0 && steps.length === 0) steps.push({ kind: 'drop', reason: 'IP_OUTNOROUTES' });
 
-  const own = steps.some((s) => s.kind === 'deliver');
-  // Once delivered, what else is traced is the host's own answer; before that, pieces and copies are the packet itself.
-  const all = own ? steps : [...steps, ...others];
-  const out = own ? undefined : arrivals.find((a) => a.traced);
-  const drop = all.find((s) => s.kind === 'drop');
-  const answered = all.some((s) => s.kind === 'reply') || arrivals.some((a) => !a.traced);
+  const drop = [...steps, ...others].find((s) => s.kind === 'drop');
+  const reason = drop?.kind === 'drop' ? drop.reason : undefined;
+  // Once the packet is delivered or dropped, what else is traced is the host's answer to it; before that, pieces and
+  // copies are the packet itself.
+  const own = steps.some((s) => s.kind === 'deliver') || (reason !== undefined && CONSUMED.includes(reason));
+  const gone = !own && steps.some((s) => s.kind === 'drop');
+  const out = own || gone ? undefined : arrivals.find((a) => a.traced);
+  const answered = own || out !== undefined ? undefined : arrivals[0];
   let outcome: Outcome = 'dropped';
   if (own) outcome = 'delivered';
   else if (out !== undefined) outcome = local ? 'sent' : 'forwarded';
-  else if (answered) outcome = 'rejected';
-  const left = out === undefined ? undefined : parseFrame(out.frame);
+  else if (answered !== undefined) outcome = 'rejected';
+  const all = own || gone ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
+  const told = answered === undefined ? all : withAnswer(all, answered);
   const decided = decisionOf(all, outcome);
-  const byNetfilter = drop === undefined || drop.kind !== 'drop' || drop.reason === 'NETFILTER_DROP';
   const way: Way = {
     packet,
-    steps: all,
+    steps: told,
     outcome,
     ...(out !== undefined && { left: summary(out.frame), dev: out.dev }),
-    ...(drop?.kind === 'drop' && !own && out === undefined && { reason: drop.reason }),
-    ...(decided !== undefined && (outcome !== 'dropped' || byNetfilter) && { decided }),
+    ...(!own && out === undefined && reason !== undefined && { reason }),
+    ...(decided !== undefined &&
+      (outcome !== 'dropped' || reason === undefined || reason === 'NETFILTER_DROP') && { decided }),
   };
+  const left = out === undefined ? undefined : parseFrame(out.frame);
   const inner = left?.filter((l) => l.kind !== 'ether' && l.kind !== 'vlan' && l.kind !== 'padding');
-  const reply = own ? arrivals.find((a) => a.traced) : undefined;
+  const got = inner ?? delivered;
+  const reply = own ? (arrivals.find((a) => a.traced) ?? arrivals[0]) : undefined;
   return {
     way,
-    ...((inner ?? delivered) !== undefined && { got: inner ?? delivered }),
+    ...(got !== undefined && { got }),
     ...(out !== undefined && {
       leftBy: { dev: out.dev, tags: left?.filter((l) => l.kind === 'vlan') ?? [] },
     }),
-    ...(own && others.length > 0 && { answered: answerWay(others, reply) }),
+    ...(own && (others.length > 0 || reply !== undefined) && { answered: answerWay(others, reply) }),
   };
+}
+
+/** Drop reasons that mean that the host took the packet in. */
+const CONSUMED: readonly string[] = ['ARP_CONSUMED', 'CONSUMED'];
+
+function isConsumed(step: Step): boolean {
+  return step.kind === 'drop' && CONSUMED.includes(step.reason);
+}
+
+/** The answer's packet instead of its type, where it was made. */
+function withAnswer(steps: readonly Step[], arrival: Arrival): Step[] {
+  const answer: Step = { kind: 'reply', text: summary(arrival.frame) };
+  const at = steps.findIndex((s) => s.kind === 'reply');
+  return at < 0 ? [...steps, answer] : [...steps.slice(0, at), answer, ...steps.slice(at + 1)];
 }
 
 /** The way of the host's own answer. */

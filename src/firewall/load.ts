@@ -57,12 +57,18 @@ export function hintsOf(input: RulesInput): ScriptFacts {
     if (stdin !== undefined) lines.push(stdin);
     if (argv[0] === 'nft') {
       const at = argv.indexOf('-f');
-      if (at > 0 && argv[at + 1] !== '-' && input.readFile !== undefined) lines.push(quietly(input.readFile, argv[at + 1]));
+      if (at > 0 && argv[at + 1] !== '-' && input.readFile !== undefined)
+        lines.push(quietly(input.readFile, argv[at + 1]));
     }
     if (argv[0] === 'ip') ipFacts(argv.slice(1), ifaces, routes, created);
     return { code: 0, stdout: '' };
   };
-  runShell(input.text, input.file, { run, ...(input.readFile && { readFile: input.readFile }), glob: () => [] }, input.args);
+  runShell(
+    input.text,
+    input.file,
+    { run, ...(input.readFile && { readFile: input.readFile }), glob: () => [] },
+    input.args,
+  );
   const list = [...ifaces].map(([name, addresses]) => ({ name, addresses }));
   return { hints: hints(lines.join('\n')), script: { ifaces: list, routes }, created };
 }
@@ -90,15 +96,23 @@ function ipFacts(
     const dev = after('dev');
     const address = args.find((w) => /^[0-9a-f.:]+(?:\/\d+)?$/i.test(w) && /[.:]/.test(w));
     if (dev !== undefined && address !== undefined)
-      ifaces.set(dev, [...(ifaces.get(dev) ?? []), address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`]);
+      ifaces.set(dev, [
+        ...(ifaces.get(dev) ?? []),
+        address.includes('/') ? address : `${address}/${address.includes(':') ? 128 : 32}`,
+      ]);
   } else if (/^r(?:o|oute)?$/.test(object) && adds) {
     const [via, dev] = [after('via'), after('dev')];
     const to = args[2];
     if (to !== undefined) routes.push({ to, ...(via !== undefined && { via }), ...(dev !== undefined && { dev }) });
   } else if (/^l(?:ink)?$/.test(object) && adds) {
-    const name = after('name') ?? args.slice(2).find((w, i, all) => !/^(?:link|dev|name|type)$/.test(w) && all[i - 1] !== 'link');
+    const name =
+      after('name') ?? args.slice(2).find((w, i, all) => !/^(?:link|dev|name|type)$/.test(w) && all[i - 1] !== 'link');
     if (name !== undefined) created.add(name);
-    const peer = args.includes('peer') ? (after('peer') === 'name' ? args[args.indexOf('peer') + 2] : after('peer')) : undefined;
+    const peer = args.includes('peer')
+      ? after('peer') === 'name'
+        ? args[args.indexOf('peer') + 2]
+        : after('peer')
+      : undefined;
     if (peer !== undefined) created.add(peer);
   }
 }
@@ -136,7 +150,8 @@ function loadNft(machine: Machine, { text, file, readFile }: RulesInput): string
     }
     const missing = /Interface does not exist[\s\S]*?\n(.*)\n( *)\^+/.exec(result.stderr);
     const name = missing === null ? undefined : /^"?([\w.@-]{1,15})/.exec(missing[1].slice(missing[2].length))?.[1];
-    if (name === undefined || i >= MAX_MISSING || !machine.addInterface(name)) throw new BadInput(result.stderr.trimEnd());
+    if (name === undefined || i >= MAX_MISSING || !machine.addInterface(name))
+      throw new BadInput(result.stderr.trimEnd());
     notes.push(`there is an interface ${name}`);
   }
 }

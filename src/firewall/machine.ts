@@ -5,7 +5,7 @@
 import { PKT_LOCAL, PKT_TRACE } from '../core/slab.ts';
 import { World } from '../core/world.ts';
 import type { NetDevice } from '../device/device.ts';
-import { hostTransport } from '../netlink/socket.ts';
+import { hostNetlink } from '../netlink/host-netlink.ts';
 import { Host } from '../netns/host.ts';
 import type { SysctlTransport, ToolIo, ToolResult } from '../tools/io.ts';
 import { maskAddress, parseAddress, parsePrefix, sameBytes } from '../wire/address.ts';
@@ -15,7 +15,7 @@ import type { Layer } from '../wire/layer.ts';
 import type { NetlinkTransport } from '../wire/netlink/message.ts';
 import { parsePacket } from '../wire/parse.ts';
 import { type Arrival, farSide } from './far-side.ts';
-import type { Plan, RouteSpec } from './infer.ts';
+import type { IfaceSpec, RouteSpec } from './infer.ts';
 import { BadInput } from './problem.ts';
 import { RuleBook } from './rule-book.ts';
 import { TOOLS } from './tools.ts';
@@ -34,11 +34,11 @@ export class Machine {
   readonly #sysctl: SysctlTransport;
   readonly #ports: NetDevice[] = [];
 
-  /** `scripted` are interfaces that the ruleset's script adds by itself. */
-  constructor(plan: Plan, scripted: ReadonlySet<string> = new Set()) {
+  /** A host with interfaces and addresses; the ruleset comes next, then `finish`. */
+  constructor(ifaces: readonly IfaceSpec[]) {
     const world = new World({ slots: 256, largeSlots: 4 });
     this.host = new Host(world, 'host');
-    this.#netlink = this.book.watch(hostTransport(this.host));
+    this.#netlink = this.book.watch(hostNetlink(this.host));
     this.#sysctl = {
       read: (name) => this.host.sysctl(name),
       write: (name, value) => this.host.setSysctl(name, value),
@@ -48,13 +48,16 @@ export class Machine {
     this.host.setSysctl('net.ipv4.ip_forward', '1');
     this.host.setSysctl('net.ipv6.conf.all.forwarding', '1');
     this.#ip('link', 'set', 'lo', 'up');
-    for (const { name, addresses } of plan.ifaces) {
-      if (scripted.has(name)) continue;
+    for (const { name, addresses } of ifaces) {
       this.addInterface(name);
       for (const address of addresses) this.#ip('addr', 'add', address, 'dev', name);
     }
-    world.runFor(BOOT_NS);
-    for (const route of plan.routes) this.#route(route);
+  }
+
+  /** Adds routes and lets addresses become usable. */
+  finish(routes: readonly RouteSpec[]): void {
+    this.host.world.runFor(BOOT_NS);
+    for (const route of routes) this.#route(route);
   }
 
   /** Every port of TCP, UDP and SCTP is open: what gets this far has passed the ruleset. */
@@ -147,7 +150,9 @@ export class Machine {
 
   #prefixes(dev: string): { address: Uint8Array; length: number; text: string }[] {
     const { stdout } = this.run('ip', ['-j', 'addr', 'show', 'dev', dev]);
-    const [link] = JSON.parse(stdout || '[]') as { addr_info?: { local: string; prefixlen: number; scope: string }[] }[];
+    const [link] = JSON.parse(stdout || '[]') as {
+      addr_info?: { local: string; prefixlen: number; scope: string }[];
+    }[];
     return (link?.addr_info ?? [])
       .filter((a) => a.scope !== 'link')
       .map((a) => ({ address: parseAddress(a.local) as Uint8Array, length: a.prefixlen, text: a.local }));
@@ -159,7 +164,9 @@ export class Machine {
     if (bytes === undefined) return undefined;
     const inside = (dev: NetDevice): boolean =>
       this.#prefixes(dev.name).some(
-        (p) => p.address.length === bytes.length && sameBytes(maskAddress(p.address, p.length), maskAddress(bytes, p.length)),
+        (p) =>
+          p.address.length === bytes.length &&
+          sameBytes(maskAddress(p.address, p.length), maskAddress(bytes, p.length)),
       );
     return this.#ports.find(inside) ?? this.#routed(address);
   }

@@ -19,7 +19,7 @@ const SEQUENCE = 1000;
 function network(p: PhrasePacket, { saddr, daddr }: Filled): Layer {
   const fields: Fields = { saddr, daddr, ...(p.dscp !== undefined && { dscp: p.dscp }) };
   if (saddr.includes(':')) return { kind: 'ip6', fields: { ...fields, hoplimit: p.ttl ?? hops(p) } };
-  return { kind: 'ip', fields: { ...fields, ttl: p.ttl ?? 64, id: 1, 'frag-off': 0x4000 } };
+  return { kind: 'ip', fields: { ...fields, ttl: p.ttl ?? 64, id: 1, 'frag-off': p.protocol === 'tcp' ? 0x4000 : 0 } };
 }
 
 /** Neighbour Discovery is only believed with a hop limit of 255. */

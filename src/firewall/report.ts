@@ -22,6 +22,7 @@ const PLACE_WIDTH = 13;
 /** The whole answer. */
 export function report(answer: Answer, style: Style = PLAIN): string {
   const lines: string[] = [style.bold(answer.packet)];
+  for (const warning of answer.warnings) lines.push(`  ${style.bad('warning:')} ${warning}`);
   for (const note of answer.notes) lines.push(style.dim(`  assumed: ${note}`));
   for (const [i, way] of (answer.before ?? []).entries())
     lines.push(style.dim(`  before ${i + 1}: ${way.packet}: ${way.outcome}${decided(way.decided)}`));

@@ -9,14 +9,14 @@ import { parseAddress } from '../wire/address.ts';
 import { readCapture } from '../wire/capture.ts';
 import { check as checkIp4 } from '../wire/ipv4.ts';
 import { check as checkIp6 } from '../wire/ipv6.ts';
-import { vlan, type Layer } from '../wire/layer.ts';
+import { type Layer, vlan } from '../wire/layer.ts';
 import { parseFrame, parsePacket } from '../wire/parse.ts';
 import { LINKTYPE_ETHERNET } from '../wire/pcap.ts';
 import type { Answer, Way } from './answer.ts';
 import { detectKind, type RulesKind } from './detect.ts';
 import { type Followed, followIn, followOut } from './follow.ts';
-import { type Given, type PacketHint, type Plan, plan } from './infer.ts';
-import { hintsOf, loadRules, type RulesInput } from './load.ts';
+import { type Given, type IfaceSpec, type PacketHint, type Plan, plan } from './infer.ts';
+import { hintsOf, loadRules, type RulesInput, type ScriptFacts } from './load.ts';
 import { Machine } from './machine.ts';
 import { answer, confirmation, type Filled, opening, packetOf } from './packet.ts';
 import { type PacketSpec, type PhrasePacket, parsePhrase } from './phrase.ts';
@@ -71,14 +71,18 @@ export class Firewall {
     return this.#plan(phrases.map((text) => parsePhrase(text))).plan;
   }
 
-  #plan(specs: readonly PacketSpec[]): { plan: Plan; fromScript: ReadonlySet<string> } {
+  #plan(specs: readonly PacketSpec[]): { plan: Plan; facts: ScriptFacts } {
     const found = hintsOf(this.#input);
     const given: Given = {
       ifaces: [...this.#options.given.ifaces, ...found.script.ifaces],
       routes: [...this.#options.given.routes, ...found.script.routes],
     };
-    const planned = plan(given, found.hints, specs.map((spec) => this.#hint(spec)));
-    return { plan: planned, fromScript: found.created };
+    const planned = plan(
+      given,
+      found.hints,
+      specs.map((spec) => this.#hint(spec)),
+    );
+    return { plan: planned, facts: found };
   }
 
   #hint(spec: PacketSpec): PacketHint {
@@ -109,16 +113,19 @@ export class Firewall {
       throw new BadInput(`${spec.file}: ${(error as Error).message}`);
     }
     const packet = packets[spec.frame - 1];
-    if (packet === undefined) throw new BadInput(`${spec.file} has ${packets.length} frames, there is no frame ${spec.frame}`);
+    if (packet === undefined)
+      throw new BadInput(`${spec.file} has ${packets.length} frames, there is no frame ${spec.frame}`);
     return layersOf(packet.bytes, packet.linkType);
   }
 
   /** Tries one packet. Throws BadInput. */
   ask(text: string): Answer {
     const spec = parsePhrase(text);
-    const { plan: planned, fromScript } = this.#plan([spec]);
-    const machine = new Machine(planned, fromScript);
-    const notes = [...planned.notes, ...loadRules(machine, this.#input)];
+    const { plan: planned, facts } = this.#plan([spec]);
+    const machine = new Machine(ownIfaces(planned, facts));
+    const warnings = loadRules(machine, this.#input);
+    machine.finish(planned.routes.filter((route) => !facts.script.routes.includes(route)));
+    const notes = [...planned.notes];
     const ready = this.#ready(spec, machine, notes);
     const before = this.#before(machine, ready);
     const request = this.#send(machine, ready);
@@ -127,6 +134,7 @@ export class Firewall {
       rules: this.#options.file,
       packet: text,
       notes,
+      warnings,
       ...(before.length > 0 && { before }),
       request: request.way,
       ...reply,
@@ -147,13 +155,15 @@ export class Firewall {
     if (spec.local) {
       const daddr = spec.to.addr === 'local' ? (six ? '::1' : '127.0.0.1') : spec.to.addr;
       const saddr = spec.from?.addr ?? machine.sourceFor(daddr);
-      if (saddr === undefined) throw new BadInput(`the host has no ${six ? 'IPv6' : 'IPv4'} address to send from; give one with --iface`);
+      if (saddr === undefined)
+        throw new BadInput(`the host has no ${six ? 'IPv6' : 'IPv4'} address to send from; give one with --iface`);
       const filled = { saddr, daddr, sport: spec.from?.port ?? SPORT };
       return { layers: packetOf(spec, filled), dev: undefined, phrase: spec, filled };
     }
     const dev = this.#device(machine, spec.iface, spec.from?.addr, notes);
     const daddr = spec.to.addr === 'local' ? machine.addressOn(dev, six) : spec.to.addr;
-    if (daddr === undefined) throw new BadInput(`${dev.name} has no ${six ? 'IPv6' : 'IPv4'} address; give one with --iface`);
+    if (daddr === undefined)
+      throw new BadInput(`${dev.name} has no ${six ? 'IPv6' : 'IPv4'} address; give one with --iface`);
     const wantsSix = daddr.includes(':');
     const saddr = spec.from?.addr ?? machine.neighbourOn(dev, wantsSix) ?? (wantsSix ? '2001:db8::7' : '198.51.100.7');
     if (spec.from === undefined) notes.push(`the packet comes from ${saddr}`);
@@ -169,7 +179,8 @@ export class Firewall {
       if (dev !== undefined) return dev;
       throw new BadInput(`there is no interface ${name}; there are ${machine.names().join(', ')}`);
     }
-    const dev = (saddr !== undefined && parseAddress(saddr) ? machine.deviceToward(saddr) : undefined) ?? machine.firstDevice();
+    const dev =
+      (saddr !== undefined && parseAddress(saddr) ? machine.deviceToward(saddr) : undefined) ?? machine.firstDevice();
     if (dev === undefined) throw new BadInput('no interface to come in on; name one: IFACE SRC -> DST');
     notes.push(`the packet comes in on ${dev.name}`);
     return dev;
@@ -213,6 +224,16 @@ export class Firewall {
     if (dev === undefined) return {};
     return { reply: followIn(machine, dev, [...request.leftBy.tags, ...back.layers]).way };
   }
+}
+
+/** What is to be there before a script runs: not the interfaces and addresses that it adds itself. */
+function ownIfaces(planned: Plan, { script, created }: ScriptFacts): IfaceSpec[] {
+  return planned.ifaces
+    .filter(({ name }) => !created.has(name))
+    .map(({ name, addresses }) => {
+      const scripted = script.ifaces.find((i) => i.name === name)?.addresses ?? [];
+      return { name, addresses: addresses.filter((a) => !scripted.includes(a)) };
+    });
 }
 
 function passed(way: Way): boolean {
