@@ -1,16 +1,29 @@
 /**
  * The router of the conntrack-sequences recordings: t0 (10.0.0.1/24, fd00::1/64) towards A, t1 (10.0.1.1/24,
- * fd01::1/64) towards B.
+ * fd01::1/64) towards B, default routes by B, and a rule at priority 300 that notes what `ct state` says.
  */
-import { Hooks } from '../src/core/hook.ts';
+import type { HookState } from '../src/core/hook.ts';
 import { World } from '../src/core/world.ts';
-import { Conntrack } from '../src/netfilter/conntrack/conntrack.ts';
+import type { NetDevice } from '../src/device/device.ts';
+import { inject, portDevice } from '../src/device/simple.ts';
 import type { Conn } from '../src/netfilter/conntrack/entry.ts';
+import { ZONE_DIR_BOTH } from '../src/netfilter/conntrack/entry.ts';
 import { DST, dstPort, formatTupleAddress, l3num, protonum, srcPort } from '../src/netfilter/conntrack/tuple.ts';
-import * as ipv4 from '../src/wire/ipv4.ts';
-import * as ipv6 from '../src/wire/ipv6.ts';
+import { rtnetlinkHost } from '../src/netlink/rtnetlink/inet-host.ts';
+import { Rtnetlink } from '../src/netlink/rtnetlink/rtnetlink.ts';
+import { Nfnetlink } from '../src/netlink/nfnetlink.ts';
+import { openNetlink } from '../src/netlink/socket.ts';
+import { newRange } from '../src/netfilter/nat/range.ts';
+import { Host } from '../src/netns/host.ts';
+import { ip } from '../src/tools/ip/main.ts';
 import * as C from '../src/wire/uapi/ctnetlink.ts';
-import { NF_ACCEPT, NFPROTO_IPV4, NFPROTO_IPV6 } from '../src/wire/uapi/netfilter.ts';
+import {
+  NF_ACCEPT,
+  NF_INET_FORWARD,
+  NFPROTO_INET,
+  NFPROTO_IPV4,
+  NFPROTO_IPV6,
+} from '../src/wire/uapi/netfilter.ts';
 
 export type RecordedTuple = { src: string; dst: string; proto: number; [key: string]: string | number };
 
@@ -21,6 +34,8 @@ export type RecordedEntry = {
   timeout: number;
   [key: string]: unknown;
 };
+
+export type Observed = { ct: string[]; outA: string[]; outB: string[]; table: RecordedEntry[] };
 
 const STATUS: readonly (readonly [string, number])[] = [
   ['EXPECTED', C.IPS_EXPECTED],
@@ -34,102 +49,177 @@ const STATUS: readonly (readonly [string, number])[] = [
   ['DST_NAT_DONE', C.IPS_DST_NAT_DONE],
 ];
 
+const ICMP = 1;
+const ICMPV6 = 58;
+/** Neighbour discovery and listener reports: the recording leaves them out of what a side received, as the router sends its own. */
+const CHATTER: ReadonlySet<number> = new Set([133, 134, 135, 136, 143]);
+
+const ETHERNET = 14;
+const MAC = { A: '02:00:00:00:00:a0', B: '02:00:00:00:00:a1' } as const;
+const SIDE_MAC: Readonly<Record<'A' | 'B', readonly number[]>> = { A: [2, 0, 0, 0, 0, 0xa0], B: [2, 0, 0, 0, 0, 0xa1] };
+const ROUTER_MAC: readonly number[][] = [
+  [2, 0, 0, 0, 0, 0],
+  [2, 0, 0, 0, 0, 1],
+];
+
 export class Router {
-  readonly world: World = new World({ slots: 64, largeSlots: 1 });
-  readonly hooks: Hooks = new Hooks(this.world);
-  readonly conntrack: Conntrack = new Conntrack(this.world, this.hooks);
+  readonly world: World = new World({ slots: 128, largeSlots: 1 });
+  readonly host: Host = new Host(this.world, 'router');
+  readonly #ports: Record<'A' | 'B', NetDevice>;
   #seen: string[] = [];
+  #out: Record<'A' | 'B', string[]> = { A: [], B: [] };
 
   constructor(ruleset: string) {
-    if (ruleset !== '') throw new Error('rulesets need the host');
-    this.conntrack.get(1);
-    for (const pf of [NFPROTO_IPV4, NFPROTO_IPV6])
-      this.hooks.register({
-        pf,
-        hook: 2,
-        priority: 300,
-        name: 'observer',
-        fn: (p) => {
-          const bit = this.conntrack.stateBit(p);
-          const dir = this.world.slab.nfctinfo(p) >= 3 ? 'reply' : 'orig';
-          this.#seen.push(
-            bit === 1
-              ? 'invalid'
-              : bit === 64
-                ? 'untracked'
-                : bit === 8
-                  ? 'new'
-                  : bit === 2
-                    ? `established ${dir}`
-                    : 'related',
-          );
-          return NF_ACCEPT;
-        },
-      });
-  }
-
-  step(
-    side: 'A' | 'B',
-    ip: Uint8Array,
-    ns: number,
-  ): { ct: string[]; outA: string[]; outB: string[]; table: RecordedEntry[] } {
-    const { world } = this;
-    world.runFor(ns);
-    this.#seen = [];
-    const out: string[] = [];
-    const p = world.slab.from(ip);
-    const at = world.slab.head(p);
-    world.slab.setNetwork(p, at);
-    const pf = ip[0] >> 4 === 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-    const [iif, oif] = side === 'A' ? [1, 2] : [2, 1];
-    if (this.hooks.run(pf, 0, p, iif, 0) === NF_ACCEPT && this.hooks.run(pf, 2, p, iif, oif) === NF_ACCEPT) {
-      if (pf === NFPROTO_IPV4) ipv4.decrementTtl(world.slab.dv, at);
-      else ipv6.setHopLimit(world.slab.dv, at, ipv6.hopLimit(world.slab.dv, at) - 1);
-      if (this.hooks.run(pf, 4, p, 0, oif) === NF_ACCEPT) {
-        out.push(Buffer.from(world.slab.bytes(p)).toString('hex'));
-        world.slab.free(p);
-      }
-    }
-    return { ct: this.#seen, outA: side === 'B' ? out : [], outB: side === 'A' ? out : [], table: this.#table() };
-  }
-
-  #table(): RecordedEntry[] {
-    const out: RecordedEntry[] = [];
-    this.conntrack.forEach((ct) => {
-      out.push(this.#record(ct));
+    const { host, world } = this;
+    const port = (name: string, side: 'A' | 'B', n: number): NetDevice => {
+      const dev = portDevice(world, { name, address: Uint8Array.from(ROUTER_MAC[n]) }, (frame) => this.#sent(side, frame));
+      host.devices.register(dev);
+      return dev;
+    };
+    this.#ports = { A: port('t0', 'A', 0), B: port('t1', 'B', 1) };
+    const netlink = openNetlink({
+      route: new Rtnetlink(rtnetlinkHost(host)),
+      netfilter: new Nfnetlink(host.nftables),
     });
-    return out;
+    const run = (line: string): void => {
+      const { code, stderr } = ip(line.split(' '), { netlink });
+      if (code !== 0) throw new Error(`ip ${line}: ${stderr}`);
+    };
+    for (const line of SETUP) { try { run(line);} catch (e) { console.log(line, (e as Error).message); } }
+    for (const family of ['ipv4', 'ipv6']) host.sysctls.write(`net.${family}.conf.all.forwarding`, '1');
+    this.emulate(ruleset);
+    host.conntrack.get(NFPROTO_INET);
+    for (const pf of [NFPROTO_IPV4, NFPROTO_IPV6])
+      host.hooks.register({ pf, hook: NF_INET_FORWARD, priority: 300, name: 'observer', fn: (p) => this.#observe(p) });
+    world.runFor(3e9);
+    this.#out = { A: [], B: [] };
+  }
+
+  emulate(r: string): void {
+    const { slab } = this.world; const host0 = this.host; const conntrack = host0.conntrack;
+    const w = (t: string) => Uint32Array.of(...[t.split('.').reduce((a, x) => a * 256 + Number(x), 0)], 0, 0, 0);
+    const nat = host0.nat;
+    const range = (addr: string | undefined, port?: number, max?: string) => {
+      const x = newRange();
+      if (addr) { x.minAddress.set(w(addr)); x.maxAddress.set(w(max ?? addr)); x.flags |= 1; }
+      if (port) { x.minPort = x.maxPort = port; x.flags |= 2; }
+      return x;
+    };
+    const T0 = this.#ports.A.ifindex, T1 = this.#ports.B.ifindex; const l4 = (p: number) => slab.u8[slab.network(p) + 9];
+    const chain = (hook: number, priority: number, fn: (p: number, s: HookState) => number) => nat.register({ pf: 2, hook, priority, name: 'x', fn });
+    const filter = (hook: number, priority: number, fn: (p: number, s: HookState) => number) => host0.hooks.register({ pf: 2, hook, priority, name: 'x', fn });
+    const tu = (p: number) => l4(p) === 6 || l4(p) === 17;
+    if (r.includes('masquerade')) chain(4, 100, (p, s) => s.oif === T1 ? nat.masquerade(p, 2, s.oif, newRange()) : 1);
+    if (r.includes('snat to 10.0.1.77;')) chain(4, 100, (p) => slab.dv.getUint32(slab.network(p) + 12) >>> 8 === 0x0a0000 ? nat.snat(p, range('10.0.1.77')) : 1);
+    if (r.includes('snat to 10.0.1.77:5555')) chain(4, 100, (p) => tu(p) ? nat.snat(p, range('10.0.1.77', 5555)) : 1);
+    if (r.includes('ip daddr 10.0.1.2 dnat to 10.0.1.99')) chain(0, -100, (p, s) => s.iif === T0 && slab.dv.getUint32(slab.network(p) + 16) === 0x0a000102 ? nat.dnat(p, range('10.0.1.99')) : 1);
+    if (r.includes('dnat to 10.0.1.99:7777')) chain(0, -100, (p, s) => s.iif === T0 && tu(p) ? nat.dnat(p, range('10.0.1.99', 7777)) : 1);
+    if (r.includes('snat to 10.0.1.50')) {
+      chain(0, -100, (p, s) => s.iif === T0 ? nat.dnat(p, range('10.0.1.99')) : 1);
+      chain(4, 100, (p, s) => s.oif === T1 ? nat.snat(p, range('10.0.1.50')) : 1);
+    }
+    if (r.includes('prefix')) chain(4, 100, (p) => slab.dv.getUint32(slab.network(p) + 12) >>> 8 === 0x0a0000 ? nat.netmap(p, 2, 0, range('10.0.1.0', undefined, '10.0.1.255')) : 1);
+    if (r.includes('redirect')) chain(0, -100, (p, s) => s.iif === T0 && l4(p) === 6 ? nat.redirect(p, 2, 0, T0, range(undefined, 9)) : 1);
+    if (r.includes('notrack')) filter(0, -300, (p) => { conntrack.notrack(p); return 1; });
+    if (r.includes('invalid drop')) filter(2, 0, (p) => conntrack.stateBit(p) === 1 ? 0 : 1);
+    if (r.includes('state new drop')) filter(2, 0, (p, s) => s.iif === T1 && conntrack.stateBit(p) === 8 ? 0 : 1);
+    if (r.includes('mark set 0x2a')) filter(2, 0, (p) => { if (conntrack.stateBit(p) === 8) conntrack.of(p)!.mark = 0x2a; return 1; });
+    if (r.includes('zone set 5')) filter(0, -300, (p, s) => { if (s.iif === T0) conntrack.attachTemplate(p, { id: 5, dir: r.includes('original') ? 1 : 3 }); return 1; });
+  }
+
+  #sent(side: 'A' | 'B', frame: Uint8Array): void {
+    const type = (frame[12] << 8) | frame[13];
+    if (type === 0x0806 && frame[21] === 1) this.#answerArp(side, frame);
+    if (type !== 0x0800 && type !== 0x86dd) return;
+    const packet = frame.subarray(ETHERNET);
+    if (type === 0x86dd && packet[6] === ICMPV6 && CHATTER.has(packet[40])) return;
+    this.#out[side].push(Buffer.from(packet).toString('hex'));
+  }
+
+  /** Every address asked for lives on the side where it is asked for. */
+  #answerArp(side: 'A' | 'B', request: Uint8Array): void {
+    const reply = request.slice();
+    reply.set(request.subarray(6, 12));
+    reply.set(SIDE_MAC[side], 6);
+    reply[21] = 2;
+    reply.set(SIDE_MAC[side], 22);
+    reply.set(request.subarray(38, 42), 28);
+    reply.set(request.subarray(22, 32), 32);
+    inject(this.#ports[side], reply);
+  }
+
+  #observe(p: number): number {
+    const { conntrack, world } = this.host;
+    const dir = world.slab.nfctinfo(p) >= C.IP_CT_IS_REPLY ? 'reply' : 'orig';
+    const names: Record<number, string> = { 1: 'invalid', 64: 'untracked', 8: 'new', 4: 'related', 2: `established ${dir}` };
+    this.#seen.push(names[conntrack.stateBit(p)]);
+    return NF_ACCEPT;
+  }
+
+  /** Injects a packet from a side, `ns` after the last one. */
+  step(side: 'A' | 'B', packet: Uint8Array, ns: number): Observed {
+    this.world.runFor(ns);
+    this.#seen = [];
+    this.#out = { A: [], B: [] };
+    const frame = new Uint8Array(ETHERNET + packet.length);
+    frame.set(ROUTER_MAC[side === 'A' ? 0 : 1]);
+    frame.set(SIDE_MAC[side], 6);
+    frame.set(packet[0] >> 4 === 4 ? [0x08, 0x00] : [0x86, 0xdd], 12);
+    frame.set(packet, ETHERNET);
+    inject(this.#ports[side], frame);
+    this.world.settle();
+    const table: RecordedEntry[] = [];
+    this.host.conntrack.forEach((ct) => {
+      table.push(this.#record(ct));
+    });
+    return { ct: this.#seen, outA: this.#out.A, outB: this.#out.B, table };
   }
 
   #tuple(ct: Conn, dir: number): RecordedTuple {
-    const t = this.conntrack.tuples;
-    const at = this.conntrack.at(ct, dir);
+    const { conntrack } = this.host;
+    const t = conntrack.tuples;
+    const at = conntrack.at(ct, dir);
     const proto = protonum(t, at);
     const rest: Record<string, number> =
-      proto === 1 || proto === 58
+      proto === ICMP || proto === ICMPV6
         ? { type: dstPort(t, at) >> 8, code: dstPort(t, at) & 255, id: srcPort(t, at) }
         : { sport: srcPort(t, at), dport: dstPort(t, at) };
-    return {
-      src: formatTupleAddress(t, at, l3num(t, at)),
-      dst: formatTupleAddress(t, at + DST, l3num(t, at)),
-      proto,
-      ...rest,
-    };
+    const family = l3num(t, at);
+    return { src: formatTupleAddress(t, at, family), dst: formatTupleAddress(t, at + DST, family), proto, ...rest };
   }
 
   #record(ct: Conn): RecordedEntry {
-    const state = this.conntrack.tracker(ct).stateName?.(ct);
+    const { conntrack } = this.host;
+    const state = conntrack.tracker(ct).stateName?.(ct);
     return {
       orig: this.#tuple(ct, 0),
       reply: this.#tuple(ct, 1),
       status: STATUS.filter(([, bit]) => ct.status & bit).map(([name]) => name),
-      timeout: Math.floor(this.conntrack.expires(ct)),
+      timeout: Math.floor(conntrack.expires(ct)),
       ...(state !== undefined && { state }),
       ...(ct.tcp && {
         wscale: [ct.tcp.seen[0].scale, ct.tcp.seen[1].scale],
         flags: [ct.tcp.seen[0].flags, ct.tcp.seen[1].flags],
       }),
       ...(ct.mark && { mark: ct.mark }),
+      // The recording reads the zone that both directions share (CTA_ZONE).
+      ...(ct.zone && ct.zoneDir === ZONE_DIR_BOTH && { zone: ct.zone }),
     };
   }
 }
+
+const SETUP: readonly string[] = [
+  'link set lo up',
+  ...(['t0 0', 't1 1'] as const).flatMap((both) => {
+    const [dev, n] = both.split(' ');
+    return [
+      `link set ${dev} up`,
+      `addr add 10.0.${n}.1/24 dev ${dev}`,
+      `-6 addr add fd0${n}::1/64 dev ${dev} nodad`,
+    ];
+  }),
+  `-6 neigh add fd00::2 lladdr ${MAC.A} dev t0 nud permanent`,
+  `-6 neigh add fd01::2 lladdr ${MAC.B} dev t1 nud permanent`,
+  'route add default via 10.0.1.2',
+  '-6 route add default via fd01::2',
+];
