@@ -2,28 +2,20 @@
  * The router of the conntrack-sequences recordings: t0 (10.0.0.1/24, fd00::1/64) towards A, t1 (10.0.1.1/24,
  * fd01::1/64) towards B, default routes by B, and a rule at priority 300 that notes what `ct state` says.
  */
-import type { HookState } from '../src/core/hook.ts';
 import { World } from '../src/core/world.ts';
 import type { NetDevice } from '../src/device/device.ts';
 import { inject, portDevice } from '../src/device/simple.ts';
 import type { Conn } from '../src/netfilter/conntrack/entry.ts';
 import { ZONE_DIR_BOTH } from '../src/netfilter/conntrack/entry.ts';
 import { DST, dstPort, formatTupleAddress, l3num, protonum, srcPort } from '../src/netfilter/conntrack/tuple.ts';
+import { Nfnetlink } from '../src/netlink/nfnetlink.ts';
 import { rtnetlinkHost } from '../src/netlink/rtnetlink/inet-host.ts';
 import { Rtnetlink } from '../src/netlink/rtnetlink/rtnetlink.ts';
-import { Nfnetlink } from '../src/netlink/nfnetlink.ts';
 import { openNetlink } from '../src/netlink/socket.ts';
-import { newRange } from '../src/netfilter/nat/range.ts';
 import { Host } from '../src/netns/host.ts';
 import { ip } from '../src/tools/ip/main.ts';
 import * as C from '../src/wire/uapi/ctnetlink.ts';
-import {
-  NF_ACCEPT,
-  NF_INET_FORWARD,
-  NFPROTO_INET,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
-} from '../src/wire/uapi/netfilter.ts';
+import { NF_ACCEPT, NF_INET_FORWARD, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../src/wire/uapi/netfilter.ts';
 
 export type RecordedTuple = { src: string; dst: string; proto: number; [key: string]: string | number };
 
@@ -72,7 +64,9 @@ export class Router {
   constructor(ruleset: string) {
     const { host, world } = this;
     const port = (name: string, side: 'A' | 'B', n: number): NetDevice => {
-      const dev = portDevice(world, { name, address: Uint8Array.from(ROUTER_MAC[n]) }, (frame) => this.#sent(side, frame));
+      const dev = portDevice(world, { name, address: Uint8Array.from(ROUTER_MAC[n]) }, (frame) =>
+        this.#sent(side, frame),
+      );
       host.devices.register(dev);
       return dev;
     };
@@ -85,46 +79,14 @@ export class Router {
       const { code, stderr } = ip(line.split(' '), { netlink });
       if (code !== 0) throw new Error(`ip ${line}: ${stderr}`);
     };
-    for (const line of SETUP) { try { run(line);} catch (e) { console.log(line, (e as Error).message); } }
+    for (const line of SETUP) run(line);
     for (const family of ['ipv4', 'ipv6']) host.sysctls.write(`net.${family}.conf.all.forwarding`, '1');
-    this.emulate(ruleset);
+    if (ruleset !== '') throw new Error('the nft language is not there yet');
     host.conntrack.get(NFPROTO_INET);
     for (const pf of [NFPROTO_IPV4, NFPROTO_IPV6])
       host.hooks.register({ pf, hook: NF_INET_FORWARD, priority: 300, name: 'observer', fn: (p) => this.#observe(p) });
     world.runFor(3e9);
     this.#out = { A: [], B: [] };
-  }
-
-  emulate(r: string): void {
-    const { slab } = this.world; const host0 = this.host; const conntrack = host0.conntrack;
-    const w = (t: string) => Uint32Array.of(...[t.split('.').reduce((a, x) => a * 256 + Number(x), 0)], 0, 0, 0);
-    const nat = host0.nat;
-    const range = (addr: string | undefined, port?: number, max?: string) => {
-      const x = newRange();
-      if (addr) { x.minAddress.set(w(addr)); x.maxAddress.set(w(max ?? addr)); x.flags |= 1; }
-      if (port) { x.minPort = x.maxPort = port; x.flags |= 2; }
-      return x;
-    };
-    const T0 = this.#ports.A.ifindex, T1 = this.#ports.B.ifindex; const l4 = (p: number) => slab.u8[slab.network(p) + 9];
-    const chain = (hook: number, priority: number, fn: (p: number, s: HookState) => number) => nat.register({ pf: 2, hook, priority, name: 'x', fn });
-    const filter = (hook: number, priority: number, fn: (p: number, s: HookState) => number) => host0.hooks.register({ pf: 2, hook, priority, name: 'x', fn });
-    const tu = (p: number) => l4(p) === 6 || l4(p) === 17;
-    if (r.includes('masquerade')) chain(4, 100, (p, s) => s.oif === T1 ? nat.masquerade(p, 2, s.oif, newRange()) : 1);
-    if (r.includes('snat to 10.0.1.77;')) chain(4, 100, (p) => slab.dv.getUint32(slab.network(p) + 12) >>> 8 === 0x0a0000 ? nat.snat(p, range('10.0.1.77')) : 1);
-    if (r.includes('snat to 10.0.1.77:5555')) chain(4, 100, (p) => tu(p) ? nat.snat(p, range('10.0.1.77', 5555)) : 1);
-    if (r.includes('ip daddr 10.0.1.2 dnat to 10.0.1.99')) chain(0, -100, (p, s) => s.iif === T0 && slab.dv.getUint32(slab.network(p) + 16) === 0x0a000102 ? nat.dnat(p, range('10.0.1.99')) : 1);
-    if (r.includes('dnat to 10.0.1.99:7777')) chain(0, -100, (p, s) => s.iif === T0 && tu(p) ? nat.dnat(p, range('10.0.1.99', 7777)) : 1);
-    if (r.includes('snat to 10.0.1.50')) {
-      chain(0, -100, (p, s) => s.iif === T0 ? nat.dnat(p, range('10.0.1.99')) : 1);
-      chain(4, 100, (p, s) => s.oif === T1 ? nat.snat(p, range('10.0.1.50')) : 1);
-    }
-    if (r.includes('prefix')) chain(4, 100, (p) => slab.dv.getUint32(slab.network(p) + 12) >>> 8 === 0x0a0000 ? nat.netmap(p, 2, 0, range('10.0.1.0', undefined, '10.0.1.255')) : 1);
-    if (r.includes('redirect')) chain(0, -100, (p, s) => s.iif === T0 && l4(p) === 6 ? nat.redirect(p, 2, 0, T0, range(undefined, 9)) : 1);
-    if (r.includes('notrack')) filter(0, -300, (p) => { conntrack.notrack(p); return 1; });
-    if (r.includes('invalid drop')) filter(2, 0, (p) => conntrack.stateBit(p) === 1 ? 0 : 1);
-    if (r.includes('state new drop')) filter(2, 0, (p, s) => s.iif === T1 && conntrack.stateBit(p) === 8 ? 0 : 1);
-    if (r.includes('mark set 0x2a')) filter(2, 0, (p) => { if (conntrack.stateBit(p) === 8) conntrack.of(p)!.mark = 0x2a; return 1; });
-    if (r.includes('zone set 5')) filter(0, -300, (p, s) => { if (s.iif === T0) conntrack.attachTemplate(p, { id: 5, dir: r.includes('original') ? 1 : 3 }); return 1; });
   }
 
   #sent(side: 'A' | 'B', frame: Uint8Array): void {
@@ -151,7 +113,13 @@ export class Router {
   #observe(p: number): number {
     const { conntrack, world } = this.host;
     const dir = world.slab.nfctinfo(p) >= C.IP_CT_IS_REPLY ? 'reply' : 'orig';
-    const names: Record<number, string> = { 1: 'invalid', 64: 'untracked', 8: 'new', 4: 'related', 2: `established ${dir}` };
+    const names: Record<number, string> = {
+      1: 'invalid',
+      64: 'untracked',
+      8: 'new',
+      4: 'related',
+      2: `established ${dir}`,
+    };
     this.#seen.push(names[conntrack.stateBit(p)]);
     return NF_ACCEPT;
   }
@@ -212,11 +180,7 @@ const SETUP: readonly string[] = [
   'link set lo up',
   ...(['t0 0', 't1 1'] as const).flatMap((both) => {
     const [dev, n] = both.split(' ');
-    return [
-      `link set ${dev} up`,
-      `addr add 10.0.${n}.1/24 dev ${dev}`,
-      `-6 addr add fd0${n}::1/64 dev ${dev} nodad`,
-    ];
+    return [`link set ${dev} up`, `addr add 10.0.${n}.1/24 dev ${dev}`, `-6 addr add fd0${n}::1/64 dev ${dev} nodad`];
   }),
   `-6 neigh add fd00::2 lladdr ${MAC.A} dev t0 nud permanent`,
   `-6 neigh add fd01::2 lladdr ${MAC.B} dev t1 nud permanent`,

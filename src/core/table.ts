@@ -241,16 +241,22 @@ export class HashTable {
       const w = i * WORDS;
       for (let s = 0; s < SLOTS; s++) {
         if (b.tags[t + s] !== tag || b.words[w + INDEX + s] !== entry + 1) continue;
-        b.words[w + SEQUENCE]++;
-        b.tags[t + s] = 0;
-        b.words[w + INDEX + s] = 0;
-        b.words[w + SEQUENCE]++;
-        for (let j = home; j !== i; j = (j + 1) & b.mask) b.words[j * WORDS + PASSED]--;
+        this.#clear(b, home, i, s);
         return true;
       }
       if (b.words[w + PASSED] === 0) return false;
     }
     return false;
+  }
+
+  /** Empties a slot of bucket `i`, whose entry belongs to bucket `home`. */
+  #clear(b: Buckets, home: number, i: number, slot: number): void {
+    const w = i * WORDS;
+    b.words[w + SEQUENCE]++;
+    b.tags[i * (WORDS * 2) + slot] = 0;
+    b.words[w + INDEX + slot] = 0;
+    b.words[w + SEQUENCE]++;
+    for (let j = home; j !== i; j = (j + 1) & b.mask) b.words[j * WORDS + PASSED]--;
   }
 
   #step(): void {
@@ -262,7 +268,7 @@ export class HashTable {
         if (entry < 0) continue;
         const hash = this.#hashOf(entry);
         this.#place(this.#future, hash, entry);
-        this.#take(old, hash, entry);
+        this.#clear(old, mixed(hash, old.seed) & old.mask, this.#moved, s);
       }
       if (this.#moved++ === old.mask) {
         this.#current = this.#future;
