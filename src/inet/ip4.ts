@@ -183,7 +183,8 @@ export class Ip4 {
       return this.#setRoute(p, RTN_BROADCAST, this.host.lo.ifindex);
     }
     if (type === RTN_LOCAL) {
-      if (this.#martianSource(p, dev, src, dst) < 0) return DROP.IP_RPFILTER;
+      // What comes over lo was routed when it was sent and is not looked at again (Linux keeps its dst).
+      if (!loopback && this.#martianSource(p, dev, src, dst) < 0) return DROP.IP_RPFILTER;
       return this.#setRoute(p, RTN_LOCAL, this.host.lo.ifindex);
     }
     if (!forwarding) return this.#setError(p, EHOSTUNREACH);
