@@ -17,7 +17,9 @@ import { answer, FAR_MAC } from './packet.ts';
 export type Arrival = {
   readonly dev: string;
   readonly frame: Uint8Array;
-  /** True for the packet that is followed, false for the host's own answers (resets, ICMP errors). */
+  /** The packet's handle; reused later. */
+  readonly p: number;
+  /** True for the packet that is followed and for what the host makes of it; false for unrelated frames. */
   readonly traced: boolean;
 };
 
@@ -33,7 +35,7 @@ export function farSide(world: World, name: string, index: number, arrived: (arr
     const reply = neighbourAnswer(layers);
     if (reply === 'quiet') return;
     if (reply !== undefined) inject(dev, build(reply));
-    else arrived({ dev: name, frame, traced: (world.slab.flags(p) & PKT_TRACE) !== 0 });
+    else arrived({ dev: name, frame, p, traced: (world.slab.flags(p) & PKT_TRACE) !== 0 });
   });
   return dev;
 }

@@ -84,7 +84,7 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   world.tracer = (event: TraceEvent, p: number): void => {
     if (first < 0) first = p;
     const at = slab.network(p);
-    const text = event.kind === 'transmit' && at < slab.end(p) ? summaryOfPacket(slab.u8.slice(at, slab.end(p))) : '';
+    const text = (event.kind === 'transmit' || event.kind === 'receive') && at < slab.end(p) ? summaryOfPacket(slab.u8.slice(at, slab.end(p))) : '';
     const step = stepOf(event, machine.book, text);
     if (step !== undefined) (p === first ? steps : others).push(step);
   };
@@ -101,13 +101,14 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   // copies are the packet itself.
   const own = steps.some((s) => s.kind === 'deliver') || (reason !== undefined && CONSUMED.includes(reason));
   const gone = !own && steps.some((s) => s.kind === 'drop');
-  const out = own || gone ? undefined : arrivals.find((a) => a.traced);
+  const out = own || gone ? undefined : (arrivals.find((a) => a.p === first) ?? arrivals.find((a) => a.traced));
   const answered = own || out !== undefined ? undefined : arrivals[0];
   let outcome: Outcome = 'dropped';
   if (own) outcome = 'delivered';
   else if (out !== undefined) outcome = local ? 'sent' : 'forwarded';
   else if (answered !== undefined) outcome = 'rejected';
-  const all = own || gone ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
+  const whole = own || gone || steps.some((s) => s.kind === 'transmit');
+  const all = whole ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
   const told = answered === undefined ? all : withAnswer(all, answered);
   const decided = decisionOf(all, outcome);
   const way: Way = {

@@ -250,14 +250,26 @@ export function plan(given: Given, found: Hints, packets: readonly PacketHint[])
     for (const network of found.networks.get(iface.name) ?? [])
       if (network.includes('/') && isPrivate(network) && lacks(iface, family(network)) && !/\/0$/.test(network))
         add(iface, hostIn(network, taken), 'the rules use this network with it');
-  // The network a packet comes from.
   const uplink = uplinkOf(ifaces, found, packets, routes);
+  // The network a packet comes from.
   for (const p of packets) {
     const iface = p.iface === undefined ? undefined : get(p.iface);
     if (iface === undefined || p.saddr === undefined || covered(p.saddr)) continue;
     const version = family(p.saddr);
     if (lacks(iface, version) && (isPrivate(p.saddr) || iface.name !== uplink))
       add(iface, hostIn(`${p.saddr}/${version === 6 ? 64 : 24}`, taken), 'the packet comes from there');
+  }
+  // A private destination that nobody has lies behind an interface without a network, not behind the uplink.
+  for (const p of packets) {
+    if (p.daddr === undefined || !isPrivate(p.daddr) || covered(p.daddr) || !found.forwards) continue;
+    const version = family(p.daddr);
+    const behind = ifaces.find((i) => i.name !== p.iface && i.name !== uplink && lacks(i, version));
+    if (behind !== undefined)
+      add(
+        behind,
+        hostIn(`${p.daddr}/${version === 6 ? 64 : 24}`, taken),
+        'the packet goes there, and nothing else does',
+      );
   }
   if (uplink !== undefined) {
     const iface = get(uplink);

@@ -59,17 +59,18 @@ export class RuleBook {
         if (protocol !== NETLINK_NETFILTER) return socket;
         return {
           send: (datagram) => {
-            const { bytes, marked } = markEchoes(datagram);
+            const { bytes, rules, marked } = markEchoes(datagram);
             const replies = socket.send(bytes);
-            return marked.size === 0 ? replies : replies.filter((m) => !this.#take(m, marked));
+            if (rules.size === 0) return replies;
+            for (const m of replies) if (m.type === NEWRULE && rules.has(m.seq)) this.#take(m);
+            return replies.filter((m) => m.type !== NEWRULE || !marked.has(m.seq));
           },
         };
       },
     };
   }
 
-  #take(m: Message, marked: ReadonlySet<number>): boolean {
-    if (m.type !== NEWRULE || !marked.has(m.seq)) return false;
+  #take(m: Message): void {
     const attrs = attrMap(m.payload, NFGENMSG_LENGTH);
     const table = attrs.get(NFTA_RULE_TABLE);
     const chain = attrs.get(NFTA_RULE_CHAIN);
@@ -83,7 +84,6 @@ export class RuleBook {
         },
         handle: Number(getBeU64(handle.payload)),
       });
-    return true;
   }
 
   /** All rules made since the last call come from one place. */
@@ -128,8 +128,9 @@ function key(family: string, table: string, handle: number): string {
   return `${family} ${table} ${handle}`;
 }
 
-/** Sets NLM_F_ECHO on every new rule that has it not; `marked` are their sequence numbers. */
-function markEchoes(datagram: Uint8Array): { bytes: Uint8Array; marked: Set<number> } {
+/** Sets NLM_F_ECHO on every new rule. Sequence numbers: `rules` of all, `marked` of those that had not asked themselves. */
+function markEchoes(datagram: Uint8Array): { bytes: Uint8Array; rules: Set<number>; marked: Set<number> } {
+  const rules = new Set<number>();
   const marked = new Set<number>();
   const bytes = Uint8Array.from(datagram);
   const dv = new DataView(bytes.buffer);
@@ -137,13 +138,15 @@ function markEchoes(datagram: Uint8Array): { bytes: Uint8Array; marked: Set<numb
     const length = dv.getUint32(at, true);
     if (length < NLMSG_HDRLEN || at + length > bytes.length) break;
     const flags = dv.getUint16(at + 6, true);
-    if (dv.getUint16(at + 4, true) === NEWRULE && !(flags & NLM_F_ECHO)) {
+    const isRule = dv.getUint16(at + 4, true) === NEWRULE;
+    if (isRule) rules.add(dv.getUint32(at + 8, true));
+    if (isRule && !(flags & NLM_F_ECHO)) {
       dv.setUint16(at + 6, flags | NLM_F_ECHO, true);
       marked.add(dv.getUint32(at + 8, true));
     }
     at += (length + 3) & ~3;
   }
-  return { bytes, marked };
+  return { bytes, rules, marked };
 }
 
 /** All base chains of a host, in no particular order. */
