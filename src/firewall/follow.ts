@@ -84,7 +84,10 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   world.tracer = (event: TraceEvent, p: number): void => {
     if (first < 0) first = p;
     const at = slab.network(p);
-    const text = (event.kind === 'transmit' || event.kind === 'receive') && at < slab.end(p) ? summaryOfPacket(slab.u8.slice(at, slab.end(p))) : '';
+    const text =
+      (event.kind === 'transmit' || event.kind === 'receive') && at < slab.end(p)
+        ? summaryOfPacket(slab.u8.slice(at, slab.end(p)))
+        : '';
     const step = stepOf(event, machine.book, text);
     if (step !== undefined) (p === first ? steps : others).push(step);
   };
