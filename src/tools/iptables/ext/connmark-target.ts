@@ -7,7 +7,15 @@ import { markMask, U32_MAX, uint } from '../values.ts';
 const SET = 0;
 const SAVE = 1;
 const RESTORE = 2;
-const COMMANDS: readonly string[] = ['set-xmark', 'set-mark', 'and-mark', 'or-mark', 'xor-mark', 'save-mark', 'restore-mark'];
+const COMMANDS: readonly string[] = [
+  'set-xmark',
+  'set-mark',
+  'and-mark',
+  'or-mark',
+  'xor-mark',
+  'save-mark',
+  'restore-mark',
+];
 
 function option(name: string, parse: Option<ConnmarkTarget>['parse'], arg?: 'none'): Option<ConnmarkTarget> {
   return { name, parse, excl: COMMANDS.filter((other) => other !== name), ...(arg && { arg }) };
@@ -104,7 +112,9 @@ export const CONNMARK: Extension<ConnmarkTarget> = {
       if (s.ctmark === 0) return ` CONNMARK and ${hex(~s.ctmask)}`;
       if (s.ctmark === s.ctmask) return ` CONNMARK or ${hex(s.ctmark)}`;
       if (s.ctmask === 0) return ` CONNMARK xor ${hex(s.ctmark)}`;
-      return s.ctmask === U32_MAX ? ` CONNMARK set ${hex(s.ctmark)}` : ` CONNMARK xset ${hex(s.ctmark)}/${hex(s.ctmask)}`;
+      return s.ctmask === U32_MAX
+        ? ` CONNMARK set ${hex(s.ctmark)}`
+        : ` CONNMARK xset ${hex(s.ctmark)}/${hex(s.ctmask)}`;
     }
     const name = s.mode === SAVE ? 'save' : 'restore';
     if (s.nfmask === U32_MAX && s.ctmask === U32_MAX) return ` CONNMARK ${name}`;

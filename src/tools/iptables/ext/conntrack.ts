@@ -135,6 +135,7 @@ const base = { kind: 'match', revision: 3, codec } as const;
 export const conntrack: Extension<Conntrack> = {
   ...base,
   name: 'conntrack',
+  owns: (s) => (s.matchFlags & STATE_ALIAS) === 0,
   options: [
     {
       name: 'ctstate',
@@ -176,7 +177,8 @@ export const conntrack: Extension<Conntrack> = {
     {
       name: 'ctdir',
       parse(s, value) {
-        if (value !== 'ORIGINAL' && value !== 'REPLY') throw problem(`conntrack: Bad value for "--ctdir" option: "${value}"`);
+        if (value !== 'ORIGINAL' && value !== 'REPLY')
+          throw problem(`conntrack: Bad value for "--ctdir" option: "${value}"`);
         setFlag(s, DIRECTION, value === 'REPLY');
       },
     },

@@ -1,5 +1,5 @@
 /** Match and target `dscp`/`DSCP`: the six DSCP bits (RFC 2474). */
-import { type Dscp, dscp as codec } from '../../../wire/xt/dscp.ts';
+import { dscp as codec, type Dscp } from '../../../wire/xt/dscp.ts';
 import { type DscpTarget, dscpTarget as targetCodec } from '../../../wire/xt/dscp-target.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension, hex } from '../extension.ts';

@@ -1,5 +1,5 @@
 /** Match `hashlimit`: a token bucket for each address or port. */
-import { type Hashlimit, hashlimit as codec } from '../../../wire/xt/hashlimit.ts';
+import { hashlimit as codec, type Hashlimit } from '../../../wire/xt/hashlimit.ts';
 import { problem } from '../errors.ts';
 import { type Context, type Extension, type Option, quoted } from '../extension.ts';
 import { number, uint } from '../values.ts';
@@ -56,7 +56,8 @@ function rateText(s: Hashlimit): string {
     return `${rate}/${name}`;
   }
   const total = s.mode & RATE_MATCH ? s.avg : costToBytes(s.avg);
-  for (const [name, unit] of BYTE_UNITS) if (total >= unit && (total % unit === 0n || unit === 1n)) return `${total / unit}${name === '' ? 'b' : name}/s`;
+  for (const [name, unit] of BYTE_UNITS)
+    if (total >= unit && (total % unit === 0n || unit === 1n)) return `${total / unit}${name === '' ? 'b' : name}/s`;
   return `${total}b/s`;
 }
 
@@ -172,7 +173,8 @@ export const hashlimit: Extension<Hashlimit> = {
       also: ['hashlimit-rate-match'],
       parse(s, value, _invert, ctx) {
         const seconds = number(value);
-        if (seconds === undefined) throw problem(`${ctx.ext}: bad value for option "--${ctx.opt}", or out of range (0-4294967295).`);
+        if (seconds === undefined)
+          throw problem(`${ctx.ext}: bad value for option "--${ctx.opt}", or out of range (0-4294967295).`);
         s.interval = seconds;
       },
     },

@@ -1,5 +1,5 @@
 /** Matches `icmp` and `icmp6`: type and code (RFC 792, RFC 4443). */
-import { type Icmp, icmp as codec } from '../../../wire/xt/icmp.ts';
+import { icmp as codec, type Icmp } from '../../../wire/xt/icmp.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension } from '../extension.ts';
 import { number } from '../values.ts';
@@ -139,7 +139,8 @@ function build(name: string, optionNames: readonly string[], names: readonly Nam
         ? undefined
         : names.find(([, type, from, to]) => type === s.type && from === s.code[0] && to === s.code[1]);
       const start = v6 ? ` ipv6-icmp${no}` : ` icmp${no}`;
-      if (!v6 && s.type === 255) return numeric ? `${start.trimEnd()} ${no.trim()}type 255`.replace('  ', ' ') : `${start}any`;
+      if (!v6 && s.type === 255)
+        return numeric ? `${start.trimEnd()} ${no.trim()}type 255`.replace('  ', ' ') : `${start}any`;
       if (named !== undefined) return `${start}${named[0]}`;
       const code =
         s.code[0] === s.code[1]
@@ -147,7 +148,12 @@ function build(name: string, optionNames: readonly string[], names: readonly Nam
           : s.code[0] !== 0 || s.code[1] !== 255
             ? ` codes ${s.code[0]}-${s.code[1]}`
             : '';
-      return `${v6 ? ' ipv6-icmp' : ' icmp'}${no}${v6 ? '' : ''}type ${s.type}`.replace('icmptype', v6 ? 'icmp type' : 'icmptype') + code;
+      return (
+        `${v6 ? ' ipv6-icmp' : ' icmp'}${no}${v6 ? '' : ''}type ${s.type}`.replace(
+          'icmptype',
+          v6 ? 'icmp type' : 'icmptype',
+        ) + code
+      );
     },
   };
 }

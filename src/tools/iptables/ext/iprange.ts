@@ -1,6 +1,6 @@
 /** Match `iprange`: addresses from-to. */
 import { formatAddress } from '../../../wire/address.ts';
-import { type Iprange, iprange as codec } from '../../../wire/xt/iprange.ts';
+import { iprange as codec, type Iprange } from '../../../wire/xt/iprange.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension } from '../extension.ts';
 import { address, inet, union } from '../values.ts';

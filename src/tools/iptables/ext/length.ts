@@ -1,5 +1,5 @@
 /** Match `length`: bytes of the packet at layer 3. */
-import { type Length, length as codec } from '../../../wire/xt/length.ts';
+import { length as codec, type Length } from '../../../wire/xt/length.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension } from '../extension.ts';
 import { ports, range } from '../values.ts';

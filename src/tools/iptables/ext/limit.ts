@@ -1,5 +1,5 @@
 /** Match `limit`: a token bucket. Its kernel form in a rule is the native `limit` expression. */
-import { type Limit, limit as codec } from '../../../wire/xt/limit.ts';
+import { limit as codec, type Limit } from '../../../wire/xt/limit.ts';
 import { problem } from '../errors.ts';
 import type { Extension } from '../extension.ts';
 import { uint } from '../values.ts';

@@ -1,5 +1,5 @@
 /** Target `LOG`: a line in the kernel log. */
-import { type LogTarget, logTarget as codec } from '../../../wire/xt/log-target.ts';
+import { logTarget as codec, type LogTarget } from '../../../wire/xt/log-target.ts';
 import { problem } from '../errors.ts';
 import { type Extension, type Option, quoted } from '../extension.ts';
 import { logLevel, logLevelName } from '../names.ts';

@@ -1,6 +1,6 @@
 /** Match `mac`: the source MAC address. */
 import { formatMac } from '../../../wire/address.ts';
-import { type Mac, mac as codec } from '../../../wire/xt/mac.ts';
+import { mac as codec, type Mac } from '../../../wire/xt/mac.ts';
 import { bang, type Extension } from '../extension.ts';
 import { mac as parseMac } from '../values.ts';
 

@@ -1,5 +1,5 @@
 /** Target `MARK`: sets the packet's mark. */
-import { type MarkTarget, markTarget as codec } from '../../../wire/xt/mark-target.ts';
+import { markTarget as codec, type MarkTarget } from '../../../wire/xt/mark-target.ts';
 import { problem } from '../errors.ts';
 import { type Extension, hex, type Option } from '../extension.ts';
 import { markMask, U32_MAX, uint } from '../values.ts';

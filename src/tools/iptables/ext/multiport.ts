@@ -1,5 +1,5 @@
 /** Match `multiport`: up to fifteen ports or port ranges. */
-import { type Multiport, multiport as codec } from '../../../wire/xt/multiport.ts';
+import { multiport as codec, type Multiport } from '../../../wire/xt/multiport.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension } from '../extension.ts';
 import { portWord, strictPort } from '../values.ts';
@@ -33,7 +33,7 @@ const PROTOCOLS: readonly number[] = [6, 17, 136, 132, 33];
 function parse(s: Multiport, value: string, invert: boolean, ctx: Context, flags: number): void {
   if (!PROTOCOLS.includes(ctx.proto) || ctx.protoInvert) {
     if (ctx.protoInvert) throw problem('multiport only works with TCP, UDP, UDPLITE, SCTP and DCCP');
-    throw problem('multiport needs `-p tcp\', `-p udp\', `-p udplite\', `-p sctp\' or `-p dccp\'');
+    throw problem("multiport needs `-p tcp', `-p udp', `-p udplite', `-p sctp' or `-p dccp'");
   }
   s.flags = flags;
   s.invert = invert ? 1 : 0;
@@ -74,5 +74,8 @@ export const multiport: Extension<Multiport> = {
   },
   save: (s, ctx) => `${bang(s.invert)} --${OPTIONS[s.flags] ?? 'ports'} ${portsText(s, ctx.proto, true)}`,
   print: (s, ctx, numeric) =>
-    ` multiport ${OPTIONS[s.flags] ?? 'ports'}${s.invert ? ' !' : ''} ${portsText(s, ctx.proto, numeric)}`.replace('! ', '!'),
+    ` multiport ${OPTIONS[s.flags] ?? 'ports'}${s.invert ? ' !' : ''} ${portsText(s, ctx.proto, numeric)}`.replace(
+      '! ',
+      '!',
+    ),
 };

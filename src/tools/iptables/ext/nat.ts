@@ -52,7 +52,14 @@ function view<T extends object>(inner: Codec<T>, from: (value: T) => Range, to: 
 
 const range4: Codec<Range> = view<NatRange4>(
   natRange4,
-  (v) => ({ ...zero(), flags: v.flags, minAddr: union(v.minIp), maxAddr: union(v.maxIp), minPort: v.minPort, maxPort: v.maxPort }),
+  (v) => ({
+    ...zero(),
+    flags: v.flags,
+    minAddr: union(v.minIp),
+    maxAddr: union(v.maxIp),
+    minPort: v.minPort,
+    maxPort: v.maxPort,
+  }),
   (r) => ({
     count: 1,
     flags: r.flags,

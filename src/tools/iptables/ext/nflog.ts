@@ -1,5 +1,5 @@
 /** Target `NFLOG`: packets to a netlink group. Its kernel form is the native `log` expression. */
-import { type NflogTarget, nflogTarget as codec } from '../../../wire/xt/nflog-target.ts';
+import { nflogTarget as codec, type NflogTarget } from '../../../wire/xt/nflog-target.ts';
 import { problem } from '../errors.ts';
 import { type Extension, quoted } from '../extension.ts';
 import { uint } from '../values.ts';

@@ -1,5 +1,5 @@
 /** Target `NFQUEUE`: packets to a program. */
-import { type NfqueueTarget, nfqueueTarget as codec } from '../../../wire/xt/nfqueue-target.ts';
+import { nfqueueTarget as codec, type NfqueueTarget } from '../../../wire/xt/nfqueue-target.ts';
 import { problem } from '../errors.ts';
 import type { Extension } from '../extension.ts';
 import { range, uint } from '../values.ts';

@@ -1,5 +1,5 @@
 /** Match `owner`: who sent a local packet. */
-import { type Owner, owner as codec } from '../../../wire/xt/owner.ts';
+import { owner as codec, type Owner } from '../../../wire/xt/owner.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension } from '../extension.ts';
 import { number } from '../values.ts';
@@ -67,7 +67,8 @@ export const owner: Extension<Owner> = {
     },
   ],
   check(_s, ctx) {
-    if (ctx.seen.size === 0) throw problem('owner: At least one of --uid-owner, --gid-owner or --socket-exists is required');
+    if (ctx.seen.size === 0)
+      throw problem('owner: At least one of --uid-owner, --gid-owner or --socket-exists is required');
   },
   save(s) {
     let out = '';

@@ -1,5 +1,5 @@
 /** Match `physdev`: the bridge ports of a bridged packet. */
-import { type Physdev, physdev as codec } from '../../../wire/xt/physdev.ts';
+import { physdev as codec, type Physdev } from '../../../wire/xt/physdev.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension, type Option } from '../extension.ts';
 

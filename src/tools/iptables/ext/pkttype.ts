@@ -1,5 +1,5 @@
 /** Match `pkttype`: how the link layer received the packet. */
-import { type Pkttype, pkttype as codec } from '../../../wire/xt/pkttype.ts';
+import { pkttype as codec, type Pkttype } from '../../../wire/xt/pkttype.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension } from '../extension.ts';
 

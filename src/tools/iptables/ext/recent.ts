@@ -1,6 +1,6 @@
 /** Match `recent`: a list of addresses seen before. */
 import { formatAddress } from '../../../wire/address.ts';
-import { type Recent, recent as codec } from '../../../wire/xt/recent.ts';
+import { recent as codec, type Recent } from '../../../wire/xt/recent.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension, type Option } from '../extension.ts';
 import { address, inet, uint, union } from '../values.ts';
@@ -118,7 +118,12 @@ export const recent: Extension<Recent> = {
     words(s, ctx, (bit) => `--${COMMANDS.find(([, b]) => b === bit)?.[0] ?? ''}`, '--') +
     (s.side === 1 ? ' --rdest' : ' --rsource'),
   print: (s, ctx) =>
-    ` recent:${words(s, ctx, (bit) => ({ [SET]: 'SET', [CHECK]: 'CHECK', [UPDATE]: 'UPDATE', [REMOVE]: 'REMOVE' })[bit] ?? '', '')
+    ` recent:${words(
+      s,
+      ctx,
+      (bit) => ({ [SET]: 'SET', [CHECK]: 'CHECK', [UPDATE]: 'UPDATE', [REMOVE]: 'REMOVE' })[bit] ?? '',
+      '',
+    )
       .replace(' name:', `${s.side === 1 ? ' name:' : ' name:'}`)
       .replace(' mask:', `${s.side === 1 ? ' side: dest' : ' side: source'} mask:`)}`,
 };

@@ -1,5 +1,5 @@
 /** Target `REJECT`: drop and answer with an ICMP error or a TCP reset. */
-import { type RejectTarget, rejectTarget as codec } from '../../../wire/xt/reject-target.ts';
+import { rejectTarget as codec, type RejectTarget } from '../../../wire/xt/reject-target.ts';
 import { problem } from '../errors.ts';
 import type { Extension } from '../extension.ts';
 
@@ -24,7 +24,8 @@ const V6: readonly Kind[] = [
   ['icmp6-reject-route', 'reject-route', 8],
 ];
 const kinds = (family: 4 | 6): readonly Kind[] => (family === 4 ? V4 : V6);
-const nameOf = (s: RejectTarget, family: 4 | 6): string => kinds(family).find(([, , value]) => value === s.with)?.[0] ?? `${s.with}`;
+const nameOf = (s: RejectTarget, family: 4 | 6): string =>
+  kinds(family).find(([, , value]) => value === s.with)?.[0] ?? `${s.with}`;
 
 export const REJECT: Extension<RejectTarget> = {
   kind: 'target',

@@ -1,8 +1,8 @@
 /** Match `tcp`: ports, flags, option (iptables-extensions(8)). */
-import { type Tcp, tcp as codec } from '../../../wire/xt/tcp.ts';
+import { tcp as codec, type Tcp } from '../../../wire/xt/tcp.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension, hex } from '../extension.ts';
-import { portWord, ports, strictPort, uint } from '../values.ts';
+import { ports, portWord, strictPort, uint } from '../values.ts';
 
 const FLAGS: readonly (readonly [string, number])[] = [
   ['FIN', 1],
@@ -51,7 +51,13 @@ export function tcpPorts(text: string, proto: number): [number, number] {
 }
 
 /** " spt:22", " dpts:!1:9" as -L prints ports. */
-export function listPorts(name: string, range: readonly number[], invert: boolean, proto: number, numeric: boolean): string {
+export function listPorts(
+  name: string,
+  range: readonly number[],
+  invert: boolean,
+  proto: number,
+  numeric: boolean,
+): string {
   if (range[0] === 0 && range[1] === 65535 && !invert) return '';
   const no = invert ? '!' : '';
   if (range[0] === range[1]) return ` ${name}:${no}${portWord(range[0], proto, numeric)}`;

@@ -1,5 +1,5 @@
 /** Match `tcpmss` and target `TCPMSS`: the maximum segment size of a SYN. */
-import { type Tcpmss, tcpmss as codec } from '../../../wire/xt/tcpmss.ts';
+import { tcpmss as codec, type Tcpmss } from '../../../wire/xt/tcpmss.ts';
 import { type TcpmssTarget, tcpmssTarget as targetCodec } from '../../../wire/xt/tcpmss-target.ts';
 import { problem } from '../errors.ts';
 import { bang, type Extension } from '../extension.ts';

@@ -1,5 +1,5 @@
 /** Match and target `tos`/`TOS`: the type of service octet under a mask (RFC 1349 names). */
-import { type Tos, tos as codec } from '../../../wire/xt/tos.ts';
+import { tos as codec, type Tos } from '../../../wire/xt/tos.ts';
 import { type TosTarget, tosTarget as targetCodec } from '../../../wire/xt/tos-target.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension, hex, type Option } from '../extension.ts';
@@ -49,7 +49,9 @@ export const tos: Extension<Tos> = {
   save: (s) => `${bang(s.invert)} --tos ${text(s.value, s.mask)}`,
   print(s, _ctx, numeric) {
     const named = numeric || s.mask !== 0x3f ? undefined : NAMES.find(([, value]) => value === s.value);
-    return ` tos match${s.invert ? '!' : ''} ${named?.[0] ?? text(s.value, s.mask)}`.replace('match!', 'match!').replace('match ', 'match');
+    return ` tos match${s.invert ? '!' : ''} ${named?.[0] ?? text(s.value, s.mask)}`
+      .replace('match!', 'match!')
+      .replace('match ', 'match');
   },
 };
 

@@ -1,5 +1,5 @@
 /** Targets `TTL` (IPv4) and `HL` (IPv6): change the hop limit. */
-import { type TtlTarget, ttlTarget as codec } from '../../../wire/xt/ttl-target.ts';
+import { ttlTarget as codec, type TtlTarget } from '../../../wire/xt/ttl-target.ts';
 import { problem } from '../errors.ts';
 import type { Context, Extension } from '../extension.ts';
 import { uint } from '../values.ts';

@@ -1,5 +1,5 @@
 /** Matches `ttl` (IPv4) and `hl` (IPv6): the hop limit. */
-import { type Ttl, ttl as codec } from '../../../wire/xt/ttl.ts';
+import { ttl as codec, type Ttl } from '../../../wire/xt/ttl.ts';
 import { problem } from '../errors.ts';
 import type { Extension } from '../extension.ts';
 import { uint } from '../values.ts';
@@ -37,8 +37,8 @@ function build(name: 'ttl' | 'hl', family: 4 | 6, label: string): Extension<Ttl>
       if (ctx.seen.size === 0)
         throw problem(
           name === 'ttl'
-            ? 'TTL match: You must specify one of `--ttl-eq\', `--ttl-lt\', `--ttl-gt'
-            : 'HL match: You must specify one of `--hl-eq\', `--hl-lt\', `--hl-gt',
+            ? "TTL match: You must specify one of `--ttl-eq', `--ttl-lt', `--ttl-gt"
+            : "HL match: You must specify one of `--hl-eq', `--hl-lt', `--hl-gt",
         );
     },
     save: (s) => `${s.mode === NE ? ' !' : ''} --${name}-${WORDS[s.mode]} ${s.ttl}`,

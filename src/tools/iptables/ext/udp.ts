@@ -1,5 +1,5 @@
 /** Match `udp`: ports. */
-import { type Udp, udp as codec } from '../../../wire/xt/udp.ts';
+import { udp as codec, type Udp } from '../../../wire/xt/udp.ts';
 import type { Extension } from '../extension.ts';
 import { portRange } from '../values.ts';
 import { listPorts, savePorts } from './tcp.ts';

@@ -1,0 +1,12 @@
+/** `netloom/iptables`: the iptables tools as functions. */
+export { ip6tables, iptables } from './iptables.ts';
+export {
+  ip6tablesRestore,
+  iptablesRestore,
+  type LoadedRule,
+  RestoreError,
+  type RestoreOptions,
+  type RestoreResult,
+  restoreScript,
+} from './restore.ts';
+export { ip6tablesSave, iptablesSave, saveText } from './save.ts';
