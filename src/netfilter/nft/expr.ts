@@ -4,6 +4,7 @@
  */
 import { EINVAL, ENOENT, KernelError } from '../../core/errno.ts';
 import { type Attr, type AttrWriter, getBeU32 } from '../../wire/netlink/attr.ts';
+import type { XtState } from '../xt/state.ts';
 import type { NetfilterHost } from './host.ts';
 import type { Chain, NftObject, Table } from './model.ts';
 import type { PktInfo } from './pkt.ts';
@@ -49,6 +50,10 @@ export type InitContext = {
   /** A chain by name or batch id, as jump target; ENOENT when there is none. */
   jumpTarget(name: Attr | undefined, id: Attr | undefined): Chain;
   object(type: number, name: Attr): NftObject;
+  /** What the rule says of itself for xt extensions (NFTA_RULE_COMPAT). */
+  readonly compat: { readonly proto: number; readonly flags: number } | undefined;
+  /** State shared by xt extensions of the host. */
+  readonly xt: XtState;
   /** Makes a nested expression (dynset, set element expressions). */
   nested(attr: Attr): Expr;
 };

@@ -7,10 +7,11 @@ import { type Attr, AttrWriter, attrMap, getString } from '../../wire/netlink/at
 import type { Message } from '../../wire/netlink/message.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import { NFNETLINK_V0, NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
+import { XtState } from '../xt/state.ts';
 import { beU32 } from './data.ts';
 import { type Expr, type InitContext, need, notFound, noUndo } from './expr.ts';
 import type { NetfilterHost } from './host.ts';
-import type { Chain, Table } from './model.ts';
+import type { Chain, Rule, Table } from './model.ts';
 import { EXPR_KINDS } from './registry.ts';
 import { ChainRunner, JUMP_STACK_SIZE } from './run.ts';
 import type { NftSet } from './set/set.ts';
@@ -30,6 +31,8 @@ export type Request = {
 export class Nftables {
   readonly host: NetfilterHost;
   readonly runner: ChainRunner;
+  /** State that xt extensions share by name. */
+  readonly xt: XtState = new XtState();
   readonly tables: Map<string, Table> = new Map();
   /** Generation number: grows with every committed batch. */
   generation = 1;
@@ -71,12 +74,14 @@ export class Nftables {
   }
 
   /** What expressions need while they are made. */
-  context(table: Table, chain: Chain | undefined): InitContext {
+  context(table: Table, chain: Chain | undefined, compat?: Rule['compat']): InitContext {
     const ctx: InitContext = {
       host: this.host,
       table,
       family: table.family,
       chain,
+      compat,
+      xt: this.xt,
       set: (name, id) => findSet(table, name, id),
       jumpTarget: (name, id) => {
         const target = name

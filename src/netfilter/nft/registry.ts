@@ -2,6 +2,7 @@
  * The kinds of expressions by name, as messages name them.
  */
 
+import { match, target } from '../xt/registry.ts';
 import { bitwise } from './expr/bitwise.ts';
 import { byteorder } from './expr/byteorder.ts';
 import { cmp } from './expr/cmp.ts';
@@ -62,6 +63,8 @@ const KINDS: readonly ExprKind[] = [
   redir,
   reject,
   rt,
+  match,
+  target,
   ...unsupported,
 ];
 

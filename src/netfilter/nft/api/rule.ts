@@ -75,22 +75,23 @@ export function newRule(nft: Nftables, tx: Transaction, req: Request): Rule {
   const list = req.attrs.get(U.NFTA_RULE_EXPRESSIONS);
   const elems = list ? readAttrs(list.payload).filter((a) => a.type === U.NFTA_LIST_ELEM) : [];
   if (elems.length > NFT_RULE_MAXEXPRS) throw new KernelError(E2BIG);
-  const exprs = nft.expressions(elems, nft.context(table, chain));
+  const compatAttr = req.attrs.get(U.NFTA_RULE_COMPAT);
+  const compatAttrs = compatAttr ? attrMap(compatAttr.payload) : undefined;
+  const compat = compatAttrs && {
+    proto: u32Attr(compatAttrs, U.NFTA_RULE_COMPAT_PROTO),
+    flags: u32Attr(compatAttrs, U.NFTA_RULE_COMPAT_FLAGS),
+  };
+  const exprs = nft.expressions(elems, nft.context(table, chain, compat));
   tx.undo(() => {
     for (const expr of exprs) expr.destroy?.(noUndo);
   });
   if (exprs.some((e) => e.targets !== undefined || e.validate !== undefined)) tx.jumps = true;
-  const compatAttr = req.attrs.get(U.NFTA_RULE_COMPAT);
-  const compat = compatAttr ? attrMap(compatAttr.payload) : undefined;
   const rule: Rule = {
     chain,
     handle: ++table.lastHandle,
     exprs,
     userdata: req.attrs.get(U.NFTA_RULE_USERDATA)?.payload.slice(),
-    compat: compat && {
-      proto: u32Attr(compat, U.NFTA_RULE_COMPAT_PROTO),
-      flags: u32Attr(compat, U.NFTA_RULE_COMPAT_FLAGS),
-    },
+    compat,
     id: u32Attr(req.attrs, U.NFTA_RULE_ID, 0),
   };
   if (old >= 0) {

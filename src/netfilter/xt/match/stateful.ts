@@ -1,0 +1,303 @@
+/** Matches that remember or count: limit, hashlimit, recent, statistic, quota, time, owner. */
+import { EINVAL, KernelError } from '../../../core/errno.ts';
+import { NFPROTO_IPV4 } from '../../../wire/uapi/netfilter.ts';
+import { type Hashlimit, hashlimit as hashlimitCodec } from '../../../wire/xt/hashlimit.ts';
+import { type Limit, limit as limitCodec } from '../../../wire/xt/limit.ts';
+import { type Owner, owner as ownerCodec } from '../../../wire/xt/owner.ts';
+import { type Quota, quota as quotaCodec } from '../../../wire/xt/quota.ts';
+import { type Recent, recent as recentCodec } from '../../../wire/xt/recent.ts';
+import { type Statistic, statistic as statisticCodec } from '../../../wire/xt/statistic.ts';
+import { type Time, time as timeCodec } from '../../../wire/xt/time.ts';
+import type { PktInfo } from '../../nft/pkt.ts';
+import { XT_HOTDROP, XT_NO, XT_YES, type XtMatch } from '../extension.ts';
+import type { RecentList } from '../state.ts';
+
+const yes = (hit: boolean): number => (hit ? XT_YES : XT_NO);
+
+const LIMIT_SCALE = 10000;
+
+export const limit: XtMatch<Limit> = {
+  name: 'limit',
+  revision: 0,
+  codec: limitCodec,
+  make(info, ctx) {
+    const { world } = ctx.init.host;
+    if (info.burst === 0 || info.avg === 0) throw new KernelError(EINVAL);
+    const cost = (info.avg * 1e9) / LIMIT_SCALE;
+    const cap = cost * info.burst;
+    let credit = cap;
+    let prev = world.now;
+    return () => {
+      credit = Math.min(cap, credit + world.now - prev);
+      prev = world.now;
+      if (credit < cost) return XT_NO;
+      credit -= cost;
+      return XT_YES;
+    };
+  },
+};
+
+const HASH_DIP = 1;
+const HASH_DPT = 2;
+const HASH_SIP = 4;
+const HASH_SPT = 8;
+const HASH_INVERT = 16;
+const HASH_BYTES = 32;
+const HASH_RATE_MATCH = 64;
+const HASH_SCALE = 1000000;
+
+/** The bytes of an address under a prefix length, as a string key. */
+function prefixKey(pkt: PktInfo, at: number, size: number, length: number): string {
+  let key = '';
+  for (let i = 0; i < size; i++) {
+    const bits = Math.min(8, Math.max(0, length - i * 8));
+    key += String.fromCharCode(pkt.slab.u8[at + i] & ((0xff00 >> bits) & 0xff));
+  }
+  return key;
+}
+
+export const hashlimit: XtMatch<Hashlimit> = {
+  name: 'hashlimit',
+  revision: 3,
+  codec: hashlimitCodec,
+  make(info, ctx) {
+    const { world } = ctx.init.host;
+    if (info.mode & HASH_RATE_MATCH) throw new KernelError(EINVAL, 'netloom does not support --hashlimit-rate-match');
+    if (info.gcInterval === 0 || info.expire === 0 || info.name === '') throw new KernelError(EINVAL);
+    if (info.avg === 0n || (info.burst === 0n && !(info.mode & HASH_BYTES))) throw new KernelError(EINVAL);
+    const v4 = ctx.family === NFPROTO_IPV4;
+    const size = v4 ? 4 : 16;
+    const byteMode = (info.mode & HASH_BYTES) !== 0;
+    // In byte mode `avg` is the cost of one credit of 16 bytes, in 2^-32 seconds; otherwise microseconds a packet.
+    const cost = byteMode ? (Number(info.avg) * 1e9) / 0xffffffff : (Number(info.avg) * 1e9) / HASH_SCALE;
+    const burst = Math.max(1, Number(info.burst));
+    const cap = cost * burst * (byteMode ? Math.ceil(0xffffffff / Number(info.avg)) : 1);
+    const name = `${v4 ? 4 : 6} ${info.name}`;
+    const table = ctx.state.hashlimit.get(name) ?? new Map();
+    ctx.state.hashlimit.set(name, table);
+    const keyOf = (pkt: PktInfo): string | undefined => {
+      let key = '';
+      if (info.mode & HASH_SIP) key += `${prefixKey(pkt, pkt.nhoff + (v4 ? 12 : 8), size, info.srcMask)}|`;
+      if (info.mode & HASH_DIP) key += `${prefixKey(pkt, pkt.nhoff + (v4 ? 16 : 24), size, info.dstMask)}|`;
+      if (info.mode & (HASH_SPT | HASH_DPT)) {
+        if (pkt.fragoff !== 0 || pkt.thoff + 4 > pkt.end) return undefined;
+        if (info.mode & HASH_SPT) key += `s${pkt.slab.dv.getUint16(pkt.thoff)}`;
+        if (info.mode & HASH_DPT) key += `d${pkt.slab.dv.getUint16(pkt.thoff + 2)}`;
+      }
+      return key;
+    };
+    return (pkt) => {
+      const key = keyOf(pkt);
+      if (key === undefined) return XT_HOTDROP;
+      const { now } = world;
+      let entry = table.get(key);
+      if (entry === undefined || entry.expires < now) {
+        if (info.max !== 0 && table.size >= info.max && !table.has(key)) return XT_HOTDROP;
+        entry = { credit: cap, prev: now, expires: 0, window: 0 };
+        table.set(key, entry);
+      }
+      entry.credit = Math.min(cap, entry.credit + now - entry.prev);
+      entry.prev = now;
+      entry.expires = now + info.expire * 1e6;
+      const price = byteMode ? cost * (Math.floor((pkt.end - pkt.nhoff) / 16) + 1) : cost;
+      const under = entry.credit >= price;
+      if (under) entry.credit -= price;
+      return yes(under !== ((info.mode & HASH_INVERT) !== 0));
+    };
+  },
+};
+
+const RECENT_CHECK = 1;
+const RECENT_SET = 2;
+const RECENT_UPDATE = 4;
+const RECENT_REMOVE = 8;
+const RECENT_TTL = 16;
+const RECENT_REAP = 32;
+/** Addresses of a list (module parameter ip_list_tot). */
+const RECENT_MAX = 100;
+const RECENT_STAMPS_MAX = 255;
+
+export const recent: XtMatch<Recent> = {
+  name: 'recent',
+  revision: 1,
+  codec: recentCodec,
+  make(info, ctx) {
+    const { world } = ctx.init.host;
+    const command = info.checkSet & (RECENT_CHECK | RECENT_SET | RECENT_UPDATE | RECENT_REMOVE);
+    if (command === 0 || (command & (command - 1)) !== 0 || info.checkSet & ~63) throw new KernelError(EINVAL);
+    if (
+      command & (RECENT_SET | RECENT_REMOVE) &&
+      (info.seconds || info.hitCount || info.checkSet & (RECENT_TTL | RECENT_REAP))
+    )
+      throw new KernelError(EINVAL);
+    if (info.checkSet & RECENT_REAP && !info.seconds) throw new KernelError(EINVAL);
+    if (info.hitCount >= 65536)
+      throw new KernelError(EINVAL, `hitcount (${info.hitCount}) is larger than allowed maximum (65535)`);
+    if (info.name === '' || info.name.includes('/')) throw new KernelError(EINVAL);
+    const v4 = ctx.family === NFPROTO_IPV4;
+    const name = `${v4 ? 4 : 6} ${info.name}`;
+    let list: RecentList | undefined = ctx.state.recent.get(name);
+    if (list === undefined) {
+      list = { entries: new Map(), depth: 20 };
+      ctx.state.recent.set(name, list);
+    }
+    const { entries } = list;
+    const shared = list;
+    // The list keeps as many stamps as its most demanding rule asks for (a power of two, less one).
+    let depth = 1;
+    while (depth <= info.hitCount) depth *= 2;
+    shared.depth = Math.max(shared.depth, Math.min(depth - 1, Math.max(RECENT_STAMPS_MAX, info.hitCount)));
+    const size = v4 ? 4 : 16;
+    const offset = info.side === 1 ? (v4 ? 16 : 24) : v4 ? 12 : 8;
+    const invert = info.invert !== 0;
+    return (pkt) => {
+      const { u8 } = pkt.slab;
+      let key = '';
+      for (let i = 0; i < size; i++) key += String.fromCharCode(u8[pkt.nhoff + offset + i] & info.mask[i]);
+      let ttl = u8[pkt.nhoff + (v4 ? 8 : 7)];
+      // Packets of this host have not been forwarded yet: count the hop they are about to take.
+      if (pkt.iif === 0 || pkt.hook === 3) ttl++;
+      const { now } = world;
+      let entry = entries.get(key);
+      if (entry !== undefined && info.checkSet & RECENT_TTL && entry.ttl !== ttl) entry = undefined;
+      if (entry === undefined) {
+        if (!(info.checkSet & RECENT_SET)) return yes(invert);
+        if (entries.size >= RECENT_MAX) {
+          const oldest = entries.keys().next().value;
+          if (oldest !== undefined) entries.delete(oldest);
+        }
+        entries.set(key, { ttl, stamps: [now] });
+        return yes(!invert);
+      }
+      let answer = false;
+      if (info.checkSet & RECENT_SET) answer = true;
+      else if (info.checkSet & RECENT_REMOVE) {
+        entries.delete(key);
+        return yes(!invert);
+      } else {
+        let hits = 0;
+        const since = now - info.seconds * 1e9;
+        for (const stamp of entry.stamps) {
+          if (info.seconds && stamp < since) continue;
+          hits++;
+          if (info.hitCount === 0 || hits >= info.hitCount) {
+            answer = true;
+            break;
+          }
+        }
+        if (info.checkSet & RECENT_REAP)
+          for (const [k, e] of entries) if ((e.stamps.at(-1) ?? 0) < since) entries.delete(k);
+      }
+      if (info.checkSet & RECENT_SET || (info.checkSet & RECENT_UPDATE && answer)) {
+        entry.stamps.push(now);
+        if (entry.stamps.length > shared.depth) entry.stamps.shift();
+        entry.ttl = ttl;
+        // Last used goes to the end: the first is the one to give way.
+        entries.delete(key);
+        entries.set(key, entry);
+      }
+      return yes(answer !== invert);
+    };
+  },
+};
+
+export const statistic: XtMatch<Statistic> = {
+  name: 'statistic',
+  revision: 0,
+  codec: statisticCodec,
+  make(info, ctx) {
+    const { random } = ctx.init.host.world;
+    if (info.mode > 1 || info.flags & ~1) throw new KernelError(EINVAL);
+    const invert = (info.flags & 1) !== 0;
+    // The union's first word is the probability in random mode, and `every` in nth mode.
+    if (info.mode === 0) return () => yes((random.u32() & 0x7fffffff) < info.every !== invert);
+    let count = info.count;
+    const next = info.every;
+    return () => {
+      const hit = count === next;
+      count = hit ? 0 : count + 1;
+      return yes(hit !== invert);
+    };
+  },
+};
+
+export const quota: XtMatch<Quota> = {
+  name: 'quota',
+  revision: 0,
+  codec: quotaCodec,
+  make(info) {
+    if (info.flags & ~1) throw new KernelError(EINVAL);
+    let left = info.quota;
+    const invert = (info.flags & 1) !== 0;
+    return (pkt) => {
+      const size = BigInt(pkt.slab.end(pkt.p) - pkt.nhoff);
+      let hit = invert;
+      if (left >= size) {
+        left -= size;
+        hit = !hit;
+      } else left = 0n;
+      return yes(hit);
+    };
+  },
+};
+
+const LOCAL_TZ = 1;
+const CONTIGUOUS = 2;
+
+export const time: XtMatch<Time> = {
+  name: 'time',
+  revision: 0,
+  codec: timeCodec,
+  make(info, ctx) {
+    const { world } = ctx.init.host;
+    if (info.daytimeStart > 86399 || info.daytimeStop > 86399)
+      throw new KernelError(EINVAL, 'invalid argument - start or stop time greater than 23:59:59');
+    if (info.flags & ~(LOCAL_TZ | CONTIGUOUS)) throw new KernelError(EINVAL);
+    const overnight = info.daytimeStart > info.daytimeStop;
+    return () => {
+      // The kernel's own time zone (--kerneltz) is UTC here.
+      let stamp = Math.floor((world.epochMs + world.now / 1e6) / 1000);
+      if (stamp < info.dateStart || stamp > info.dateStop) return XT_NO;
+      const second = stamp % 86400;
+      if (!overnight) {
+        if (second < info.daytimeStart || second > info.daytimeStop) return XT_NO;
+      } else {
+        if (second < info.daytimeStart && second > info.daytimeStop) return XT_NO;
+        // After midnight the day that counts is the one on which the period began.
+        if (info.flags & CONTIGUOUS && second <= info.daytimeStop) stamp -= 86400;
+      }
+      const date = new Date(stamp * 1000);
+      const weekday = date.getUTCDay() === 0 ? 7 : date.getUTCDay();
+      return yes((info.weekdays & (1 << weekday)) !== 0 && (info.monthdays & (1 << date.getUTCDate())) !== 0);
+    };
+  },
+};
+
+const UID = 1;
+const GID = 2;
+const SOCKET = 4;
+
+export const owner: XtMatch<Owner> = {
+  name: 'owner',
+  revision: 1,
+  codec: ownerCodec,
+  make: (info) => (pkt) => {
+    const { slab, p } = pkt;
+    // A packet that no socket sent has no owner.
+    if (slab.sk(p) === 0) return yes(((info.match ^ info.invert) & (UID | GID | SOCKET)) === 0);
+    if (info.match & info.invert & SOCKET) return XT_NO;
+    if (info.match & UID) {
+      const uid = slab.uid(p);
+      if ((uid >= info.uidMin && uid <= info.uidMax) === ((info.invert & UID) !== 0)) return XT_NO;
+    }
+    if (info.match & GID) {
+      const gid = slab.gid(p);
+      if ((gid >= info.gidMin && gid <= info.gidMax) === ((info.invert & GID) !== 0)) return XT_NO;
+    }
+    return XT_YES;
+  },
+  validate(chain) {
+    const hook = chain.base?.hook ?? 0;
+    if (hook !== 3 && hook !== 4) throw new KernelError(EINVAL);
+  },
+};

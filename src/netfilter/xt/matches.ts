@@ -1,0 +1,70 @@
+/** All matches of the kernel's half. */
+import type { XtMatch } from './extension.ts';
+import { addrtype, iprange, policy, rpfilter } from './match/address.ts';
+import { connbytes, connlabel, connlimit, connmark, conntrack, helper } from './match/conntrack.ts';
+import { string, u32 } from './match/content.ts';
+import {
+  comment,
+  cpu,
+  devgroup,
+  dscp,
+  ecn,
+  hl,
+  length,
+  mac,
+  mark,
+  physdev,
+  pkttype,
+  realm,
+  tos,
+  ttl,
+} from './match/packet.ts';
+import { sctp } from './match/sctp.ts';
+import { hashlimit, limit, owner, quota, recent, statistic, time } from './match/stateful.ts';
+import { ah, dccp, esp, icmp, icmp6, multiport, tcp, tcpmss, udp } from './match/transport.ts';
+
+export const MATCHES: readonly XtMatch<object>[] = [
+  addrtype,
+  ah,
+  comment,
+  connbytes,
+  connlabel,
+  connlimit,
+  connmark,
+  conntrack,
+  cpu,
+  dccp,
+  devgroup,
+  dscp,
+  ecn,
+  esp,
+  hashlimit,
+  helper,
+  hl,
+  icmp,
+  icmp6,
+  iprange,
+  length,
+  limit,
+  mac,
+  mark,
+  multiport,
+  owner,
+  physdev,
+  pkttype,
+  policy,
+  quota,
+  realm,
+  recent,
+  rpfilter,
+  sctp,
+  statistic,
+  string,
+  tcp,
+  tcpmss,
+  time,
+  tos,
+  ttl,
+  u32,
+  udp,
+];
