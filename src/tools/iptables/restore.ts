@@ -132,7 +132,7 @@ class Restore {
     if (lines.at(-1) === '') lines.pop();
     lines.forEach((raw, i) => {
       try {
-        this.#line(raw.replace(/\r$/, ''), i + 1);
+        this.#line(raw, i + 1);
       } catch (error) {
         throw error instanceof IptablesError ? this.#fail(i + 1, error) : error;
       }
@@ -145,7 +145,7 @@ class Restore {
 
   #line(line: string, number: number): void {
     if (line === '' || line.startsWith('#')) return;
-    if (line.trimEnd() === 'COMMIT' && (this.#table !== undefined || this.#skip)) {
+    if (line === 'COMMIT' && (this.#table !== undefined || this.#skip)) {
       if (!this.#skip) this.#session.commit(this.#o.test);
       this.#table = undefined;
       this.#skip = false;
