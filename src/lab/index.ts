@@ -17,6 +17,7 @@ import type { LabHost } from './lab-host.ts';
 
 export type { LabCheckResult } from './check.ts';
 export { LabClock, type RealClock } from './clock.ts';
+export { checkLab, type LabIo, runRun, runUp } from './commands.ts';
 export { type Impairments, NO_IMPAIRMENTS } from './impairment-spec.ts';
 export { Lab, type LabOptions, type StartedCommand } from './lab.ts';
 export { LabHost } from './lab-host.ts';
