@@ -1,6 +1,8 @@
 /** The `netloom` command. */
 import { Command } from 'commander';
 import { addExpect } from './expect.ts';
+import { addLab } from './lab.ts';
+
 import { BAD_INPUT } from './output.ts';
 import { addTest } from './test.ts';
 import { addTools } from './tools.ts';
@@ -17,6 +19,7 @@ const program = new Command('netloom')
 addTry(program);
 addExpect(program);
 addTest(program);
+addLab(program);
 addTools(program);
 
 await program.parseAsync();
