@@ -83,12 +83,14 @@ export class Arp {
     const host = this.#host;
     const { slab } = host.world;
     const at = slab.head(p);
-    if (dev.flags & IFF_NOARP || !arp.check(slab.dv, at, slab.len(p))) {
+    if (dev.flags & IFF_NOARP || !arp.checkLengths(slab.dv, at, slab.len(p))) {
       host.world.drop(p, DROP.ARP_INVALID, host.name);
       return;
     }
     if (host.hooks.run(NFPROTO_ARP, NF_ARP_IN, p, dev.ifindex, 0) !== NF_ACCEPT) return;
-    const reason = this.#process(dev, slab.head(p));
+    // The hook sees packets of any hardware and protocol type, as in Linux.
+    const known = arp.check(slab.dv, slab.head(p), slab.len(p));
+    const reason = known ? this.#process(dev, slab.head(p)) : DROP.ARP_INVALID;
     host.world.drop(p, reason, host.name);
   }
 

@@ -17,9 +17,19 @@ import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
 import { IP_CT_IS_REPLY, IP_CT_RELATED } from '../wire/uapi/ctnetlink.ts';
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../wire/uapi/netfilter.ts';
-import { RT_SCOPE_UNIVERSE, RT_TABLE_LOCAL, RTN_LOCAL, RTN_UNICAST, RTN_UNREACHABLE } from '../wire/uapi/rtnetlink.ts';
+import {
+  RT_SCOPE_UNIVERSE,
+  RT_TABLE_LOCAL,
+  RTN_ANYCAST,
+  RTN_LOCAL,
+  RTN_UNICAST,
+  RTN_UNREACHABLE,
+} from '../wire/uapi/rtnetlink.ts';
 import type { Host } from './host.ts';
 import { logLine } from './log-line.ts';
+
+/** fe80::/10, as the upper ten bits of an address. */
+const LINK_LOCAL_PREFIX = 0xfe80 >> 6;
 
 export class NftHost implements NetfilterHost, NatHost {
   readonly #host: Host;
@@ -98,14 +108,27 @@ export class NftHost implements NetfilterHost, NatHost {
       const local = fib.find(RT_TABLE_LOCAL)?.lookup(flow, result, fib.devices) === 0 ? result.type : 0;
       const there = local !== 0 && (restrict === 0 || result.nexthop?.oif === restrict);
       answer.addressType = there ? local : RTN_UNICAST;
-    } else if (restrict !== 0) flow.oif = restrict;
+    } else if (flow.dst[0] >>> 22 === LINK_LOCAL_PREFIX) {
+      // Link-local addresses mean something on one link only.
+      flow.oif = restrict || this.world.slab.iif(pkt.p);
+    }
+    const local6 = !v4 && restrict !== 0 && this.#host.addresses.find(AF_INET6, restrict, flow.dst) !== undefined;
     if (fib.lookup(flow, result) !== 0) {
       if (!v4) answer.addressType = result.type || RTN_UNREACHABLE;
       return answer;
     }
     answer.type = result.type;
-    if (!v4) answer.addressType = result.type;
-    if (restrict === 0) answer.oif = result.nexthop?.oif ?? 0;
+    const out = result.nexthop?.oif ?? 0;
+    if (!v4) {
+      // Of a route only "local" and "anycast" show in the type of an address; on a device its own addresses do.
+      const anycast = result.type === RTN_ANYCAST;
+      const local = restrict === 0 ? result.type === RTN_LOCAL : local6;
+      answer.addressType = anycast ? RTN_ANYCAST : local ? RTN_LOCAL : RTN_UNICAST;
+      if (anycast || (restrict !== 0 && out !== restrict)) answer.type = 0;
+      else answer.oif = out;
+      return answer;
+    }
+    if (restrict === 0) answer.oif = out;
     else if (result.route?.nexthops.some((hop) => hop.oif === restrict)) answer.oif = restrict;
     else if (result.type !== RTN_LOCAL) answer.type = 0;
     return answer;

@@ -12,6 +12,11 @@ export const SPA = 14;
 export const THA = 18;
 export const TPA = 24;
 
+/** True when the bytes are a whole ARP packet with address lengths of Ethernet and IPv4. */
+export function checkLengths(dv: DataView, at: number, length: number): boolean {
+  return length >= LENGTH && dv.getUint8(at + 4) === 6 && dv.getUint8(at + 5) === 4;
+}
+
 /** True when the bytes are a whole Ethernet/IPv4 ARP packet. */
 export function check(dv: DataView, at: number, length: number): boolean {
   return (

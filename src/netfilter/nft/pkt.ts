@@ -70,13 +70,21 @@ export class PktInfo {
     this.hasTransport = true;
     this.thoff = this.nhoff + ipv4.headerLength(dv, this.nhoff);
     this.fragoff = (ipv4.fragOff(dv, this.nhoff) & ipv4.IP_OFFSET) << 3;
-    this.end = Math.min(this.end, this.nhoff + ipv4.totalLength(dv, this.nhoff));
+  }
+
+  /** One past the last byte that the IP header claims (link layer padding lies behind it in bridge and netdev chains). */
+  ipEnd(): number {
+    const { dv } = this.slab;
+    const length =
+      ipv4.version(dv, this.nhoff) === 4
+        ? ipv4.totalLength(dv, this.nhoff)
+        : ipv6.HEADER_LENGTH + ipv6.payloadLength(dv, this.nhoff);
+    return Math.min(this.end, this.nhoff + length);
   }
 
   #setIpv6(): void {
     const dv = this.slab.dv;
-    const end = Math.min(this.end, this.nhoff + ipv6.HEADER_LENGTH + ipv6.payloadLength(dv, this.nhoff));
-    const walk = ipv6.walk(dv, this.nhoff, end, this.#walk, true);
+    const walk = ipv6.walk(dv, this.nhoff, this.end, this.#walk, true);
     if (walk.protocol < 0) return;
     this.tprot = walk.protocol;
     this.hasTransport = true;

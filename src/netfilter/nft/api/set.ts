@@ -24,7 +24,9 @@ const KEY_MAX = 64;
 
 function newBackend(flags: number, keyLength: number, fields: readonly number[]): SetBackend {
   if (!(flags & U.NFT_SET_INTERVAL)) return new HashBackend(keyLength);
-  return fields.length > 1 ? new ConcatIntervalBackend(fields, keyLength) : new IntervalBackend(keyLength);
+  return fields.length > 1
+    ? new ConcatIntervalBackend(fields, keyLength)
+    : new IntervalBackend(keyLength, (flags & U.NFT_SET_ANONYMOUS) !== 0);
 }
 
 /** A free name for "__set%d": the smallest number that no set of the table has. */

@@ -3,6 +3,7 @@
  */
 import { EINVAL, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import { ETH_P_IP, ETH_P_IPV6 } from '../../../wire/ethernet.ts';
+import { IPPROTO_ICMPV6 } from '../../../wire/ipv4.ts';
 import * as H from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, u32Attr } from '../expr.ts';
@@ -11,7 +12,7 @@ import type { PktInfo } from '../pkt.ts';
 import { regNumber, storeRegister } from '../regs.ts';
 
 const IFNAMSIZ = 16;
-const RTN_UNICAST = 1;
+const RTN_LOCAL = 2;
 const RTN_BROADCAST = 3;
 const RTN_MULTICAST = 5;
 
@@ -46,8 +47,22 @@ export const fib: ExprKind = {
       const dv = pkt.slab.dv;
       if (v6) return dv.getUint8(pkt.nhoff + (source ? 8 : 24)) === 0xff ? RTN_MULTICAST : 0;
       const address = dv.getUint32(pkt.nhoff + (source ? 12 : 16));
-      if (address === 0xffffffff) return RTN_BROADCAST;
+      if (address === 0xffffffff || address >>> 24 === 0) return RTN_BROADCAST;
       return address >>> 28 === 14 ? RTN_MULTICAST : 0;
+    };
+
+    /** Packets of a host that has no address yet (DHCP, duplicate address detection): no route can lead back to it. */
+    const unaddressed = (pkt: PktInfo, v6: boolean): boolean => {
+      const { dv } = pkt.slab;
+      if (!v6) {
+        if (dv.getUint32(pkt.nhoff + 12) >>> 24 !== 0) return false;
+        const to = dv.getUint32(pkt.nhoff + 16);
+        return to === 0xffffffff || to >>> 8 === 0xe00000;
+      }
+      if (pkt.tprot !== IPPROTO_ICMPV6 || pkt.hook === H.NF_INET_LOCAL_IN) return false;
+      for (let i = 8; i < 24; i += 4) if (dv.getUint32(pkt.nhoff + i) !== 0) return false;
+      const to = dv.getUint16(pkt.nhoff + 24);
+      return (to & 0xffc0) === 0xfe80 || (to & 0xff0f) === 0xff02;
     };
 
     return {
@@ -68,12 +83,12 @@ export const fib: ExprKind = {
         // A packet of this host's own, or one looped back, came by the device it is on.
         if (
           (pkt.hook === H.NF_INET_PRE_ROUTING || pkt.hook === H.NF_INET_LOCAL_IN || pkt.hook === H.NF_INET_INGRESS) &&
-          host.deviceKind(pkt.iif) === 'loopback'
+          (host.deviceKind(pkt.iif) === 'loopback' || unaddressed(pkt, v6))
         ) {
           oif = pkt.iif;
         } else {
           const answer = query(pkt, v6);
-          if (answer.type === RTN_UNICAST) oif = answer.oif;
+          if (answer.type !== 0 && answer.type !== RTN_LOCAL) oif = answer.oif;
         }
         if (present) {
           regs.u32[to >> 2] = oif !== 0 ? 1 : 0;

@@ -18,7 +18,7 @@ export function resetFor(pkt: PktInfo): number {
   const { dv } = slab;
   if (!pkt.hasTransport || pkt.tprot !== ipv4.IPPROTO_TCP || pkt.fragoff !== 0) return -1;
   const from = pkt.thoff;
-  const length = pkt.end - from;
+  const length = pkt.ipEnd() - from;
   if (length < tcp.HEADER_LENGTH) return -1;
   const flags = tcp.flags(dv, from);
   if (flags & tcp.RST) return -1;

@@ -18,12 +18,12 @@ const isEnd = (e: Pick<Element, 'flags'>): boolean => (e.flags & NFT_SET_ELEM_IN
 
 export class IntervalBackend implements SetBackend {
   readonly #length: number;
+  readonly #anonymous: boolean;
   #sorted: Element[] = [];
-  /** The start inserted last: its end comes next and must lie right behind it. */
-  #open: Element | undefined;
 
-  constructor(keyLength: number) {
+  constructor(keyLength: number, anonymous = false) {
     this.#length = keyLength;
+    this.#anonymous = anonymous;
   }
 
   get size(): number {
@@ -61,27 +61,18 @@ export class IntervalBackend implements SetBackend {
   insert(element: Element, now: number): Element | 'overlap' | undefined {
     if (element.expires !== Number.POSITIVE_INFINITY) this.#sweep(now);
     const existing = this.find(element);
-    if (existing !== undefined) {
-      if (!isEnd(element)) this.#open = existing;
-      return existing;
-    }
-    const upper = this.#upper(element.key, 0);
-    if (isEnd(element)) {
-      // An end sorts before a start of the same key.
-      let at = upper;
-      while (at > 0 && compareKeys(this.#sorted[at - 1].key, element.key, 0, this.#length) === 0) at--;
-      const before = this.#sorted[at - 1];
-      if (before !== undefined && !isEnd(before) && before !== this.#open) return 'overlap';
-      // Another element between the open start and this end: the interval swallows it.
-      if (this.#open !== undefined && before !== this.#open && this.#sorted.includes(this.#open)) return 'overlap';
-      this.#sorted.splice(at, 0, element);
-      this.#open = undefined;
-      return undefined;
-    }
-    const before = this.#sorted[upper - 1];
-    if (before !== undefined && !isEnd(before)) return 'overlap';
-    this.#sorted.splice(upper, 0, element);
-    this.#open = element;
+    if (existing !== undefined) return existing;
+    const end = isEnd(element);
+    let at = this.#upper(element.key, 0);
+    // An end sorts before a start of the same key.
+    if (end && at > 0 && compareKeys(this.#sorted[at - 1].key, element.key, 0, this.#length) === 0) at--;
+    const below = this.#sorted[at - 1];
+    const above = this.#sorted[at];
+    // A start inside an interval overlaps it. Anonymous sets leave out the ends between intervals that touch.
+    if (!end && !this.#anonymous && below !== undefined && !isEnd(below)) return 'overlap';
+    if (end && below !== undefined && isEnd(below)) return 'overlap';
+    if (end && above !== undefined && isEnd(above)) return 'overlap';
+    this.#sorted.splice(at, 0, element);
     return undefined;
   }
 
