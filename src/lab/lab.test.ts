@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { readCapture } from '../wire/capture.ts';
 import { host, lab } from './index.ts';
@@ -126,4 +130,47 @@ test('commands that netloom does not have are named', () => {
   expect(a.run('sysctl -n net.ipv4.ip_forward')).toBe('1\n');
   expect(a.exec('ping -c 1 10.0.0.1').code).toBe(0);
   expect(a.exec('ping -c 1 ::1').code).toBe(0);
+});
+
+const tshark = spawnSync('tshark', ['-v']).status === 0;
+if (!tshark) console.log('lab.test: no tshark here; captures are not checked with it');
+
+test.skipIf(!tshark)('tshark finds no malformed packet and no bad checksum in a capture', () => {
+  const net = lab(ROUTED);
+  const capture = net.host('r').capture('eth1');
+  const a = net.host('a');
+  a.exec('ping -c 2 b');
+  a.exec('ping -c 1 2001:db8:2::2');
+  a.exec('ping -c 1 -s 3000 b');
+  a.exec('ping -c 1 -s 3000 2001:db8:2::2');
+  a.exec('ping -c 1 -t 1 b');
+  const folder = mkdtempSync(join(tmpdir(), 'netloom-'));
+  try {
+    const file = join(folder, 'r.pcapng');
+    writeFileSync(file, capture.bytes());
+    const options = ['-o', 'ip.check_checksum:TRUE', '-o', 'udp.check_checksum:TRUE'];
+    const bad = '_ws.malformed || ip.checksum.status == 0 || icmp.checksum.status == 0 || icmpv6.checksum.status == 0';
+    const run = spawnSync('tshark', ['-r', file, ...options, '-Y', bad], { encoding: 'utf8' });
+    expect(run.stdout).toBe('');
+    expect(run.status, run.stderr).toBe(0);
+    const all = spawnSync('tshark', ['-r', file], { encoding: 'utf8' }).stdout.trim().split('\n');
+    expect(all.length).toBe(readCapture(capture.bytes()).length);
+    expect(all.some((line) => line.includes('Echo (ping) reply'))).toBe(true);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('netfilter works on a lab host: a router drops what its rules say and translates sources', () => {
+  const net = lab(ROUTED);
+  const [a, r, b] = ['a', 'r', 'b'].map((name) => net.host(name));
+  r.run('iptables -A FORWARD -p icmp -s 10.0.1.2 -d 10.0.2.2 -m length --length 200: -j DROP');
+  r.run('iptables -t nat -A POSTROUTING -o eth2 -j MASQUERADE');
+  const capture = b.capture('eth1');
+  expect(a.exec('ping -c 1 b').code).toBe(0);
+  expect(a.exec('ping -c 1 -W 1 -s 300 b').code).toBe(1);
+  const echoes = readCapture(capture.bytes()).filter(
+    (f) => f.bytes[12] === 8 && f.bytes[13] === 0 && f.bytes[34] === 8,
+  );
+  expect(echoes.map((f) => [...f.bytes.subarray(26, 30)].join('.'))).toEqual(['10.0.2.1']);
 });

@@ -5,6 +5,14 @@
 import { strerror } from '../core/errno.ts';
 import type { Tool, ToolIo, ToolResult } from './io.ts';
 import { ip } from './ip/main.ts';
+import {
+  ip6tables,
+  ip6tablesRestore,
+  ip6tablesSave,
+  iptables,
+  iptablesRestore,
+  iptablesSave,
+} from './iptables/index.ts';
 import { ping } from './ping/ping.ts';
 import type { PingHost } from './ping/socket.ts';
 import { sysctl } from './sysctl/sysctl.ts';
@@ -21,7 +29,16 @@ export type CommandIo = ToolIo & {
 export type ToolTable = Readonly<Record<string, Tool>>;
 
 /** The tools of this folder. */
-export const TOOLS: ToolTable = { ip, sysctl };
+export const TOOLS: ToolTable = {
+  ip,
+  ip6tables,
+  'ip6tables-restore': ip6tablesRestore,
+  'ip6tables-save': ip6tablesSave,
+  iptables,
+  'iptables-restore': iptablesRestore,
+  'iptables-save': iptablesSave,
+  sysctl,
+};
 
 const OWN = ['echo', 'ping', 'ping6', 'sleep', 'true', 'false', ':'];
 
