@@ -114,6 +114,15 @@ function expandDefines(text: string): string {
   return out;
 }
 
+/** Networks kept of one interface: only its first of each family gives an address. */
+const MAX_NETWORKS = 100;
+
+const NFT_IFACE = new RegExp(String.raw`\b([io])(?:if|ifname)\s+(?:(!=|==)\s*)?(?:vmap\s+)?(${NAME}|\{[^}]*\})`, 'g');
+const XT_IFACE = new RegExp(String.raw`(?:^|\s)(!\s+)?(?:-([io])|--(in|out)-interface)\s+(!\s+)?(${NAME})`, 'g');
+const SOURCE = new RegExp(String.raw`(?:saddr|-s|--source)\s+(${ADDRESS})`, 'g');
+const DESTINATION = new RegExp(String.raw`(?:daddr|-d|--destination)\s+(${ADDRESS})`, 'g');
+const WHOLE_NAME = new RegExp(`^${NAME}$`);
+
 /** Looks over an nft script or iptables lines. */
 export function hints(source: string): Hints {
   const text = expandDefines(source.replace(/^\s*#.*$/gm, ''));
@@ -137,25 +146,25 @@ export function hints(source: string): Hints {
   for (const line of text.split('\n')) {
     const inward: string[] = [];
     const outward: string[] = [];
-    const nft = new RegExp(String.raw`\b([io])(?:if|ifname)\s+(?:(!=|==)\s*)?(?:vmap\s+)?(${NAME}|\{[^}]*\})`, 'g');
-    for (const [, side, op, list] of line.matchAll(nft))
+    for (const [, side, op, list] of line.matchAll(NFT_IFACE))
       for (const member of members(list)) {
-        if (!new RegExp(`^${NAME}$`).test(member) || /^(?:vmap|map)$/.test(member)) continue;
+        if (!WHOLE_NAME.test(member) || /^(?:vmap|map)$/.test(member)) continue;
         const name = add(member);
         if (op !== '!=') (side === 'i' ? inward : outward).push(name);
       }
-    const xt = new RegExp(String.raw`(?:^|\s)(!\s+)?(?:-([io])|--(in|out)-interface)\s+(!\s+)?(${NAME})`, 'g');
-    for (const [, not, short, long, not2, name] of line.matchAll(xt)) {
+    for (const [, not, short, long, not2, name] of line.matchAll(XT_IFACE)) {
       const real = add(name);
       if (not === undefined && not2 === undefined) (short === 'i' || long === 'in' ? inward : outward).push(real);
     }
     const note = (list: readonly string[], network: string): void => {
-      for (const name of list) networks.set(name, [...(networks.get(name) ?? []), network]);
+      for (const name of list) {
+        const known = networks.get(name);
+        if (known === undefined) networks.set(name, [network]);
+        else if (known.length < MAX_NETWORKS) known.push(network);
+      }
     };
-    for (const m of line.matchAll(new RegExp(String.raw`(?:saddr|-s|--source)\s+(${ADDRESS})`, 'g')))
-      note(inward, m[1]);
-    for (const m of line.matchAll(new RegExp(String.raw`(?:daddr|-d|--destination)\s+(${ADDRESS})`, 'g')))
-      note(outward, m[1]);
+    for (const m of line.matchAll(SOURCE)) note(inward, m[1]);
+    for (const m of line.matchAll(DESTINATION)) note(outward, m[1]);
     if (/\bmasquerade\b|\bsnat\b|-j (?:MASQUERADE|SNAT)\b/.test(line)) {
       uplinks.push(...outward.filter((name) => !uplinks.includes(name) && name !== 'lo'));
       const to = new RegExp(String.raw`(?:snat(?: ip6?)? to|--to-source)\s+(${ADDRESS})`).exec(line);

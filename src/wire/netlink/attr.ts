@@ -114,8 +114,18 @@ export class AttrWriter {
 
   /** A NUL-terminated string. */
   string(type: number, value: string): this {
-    const payload = utf8.encode(`${value}\0`);
-    return this.bytes(type, payload);
+    const length = value.length + 1;
+    const at = this.#scalar(type, length);
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i);
+      if (code > 127) {
+        this.#length = at - 4; // not ASCII: start again with the encoder
+        return this.bytes(type, utf8.encode(`${value}\0`));
+      }
+      this.#bytes[at + i] = code;
+    }
+    this.#bytes.fill(0, at + value.length, this.#length); // the bytes may have been written before
+    return this;
   }
 
   /** A nested attribute: `fill` writes its children. */
@@ -195,6 +205,14 @@ export function getBeU64(payload: Uint8Array): bigint {
 }
 /** A string up to its first NUL, or the whole payload. */
 export function getString(payload: Uint8Array): string {
-  const end = payload.indexOf(0);
-  return fromUtf8.decode(end < 0 ? payload : payload.subarray(0, end));
+  let out = '';
+  for (let i = 0; i < payload.length && payload[i] !== 0; i++) {
+    // Names are short and ASCII: the decoder costs more than the loop. Anything else is its business.
+    if (payload[i] > 127 || i === 64) {
+      const end = payload.indexOf(0);
+      return fromUtf8.decode(end < 0 ? payload : payload.subarray(0, end));
+    }
+    out += String.fromCharCode(payload[i]);
+  }
+  return out;
 }
