@@ -125,6 +125,11 @@ export class Slab {
     this.#freeLargeCount = large;
   }
 
+  /** Small slots there are. */
+  get capacity(): number {
+    return this.#small;
+  }
+
   /** Slots handed out and not yet freed. */
   get used(): number {
     return this.#total - this.#freeCount - this.#freeLargeCount;

@@ -35,4 +35,5 @@ export function scrub(slab: Slab, p: number): void {
   slab.setRtFlags(p, 0);
   slab.setFragOffset(p, 0);
   slab.setDropReason(p, 0);
+  for (let word = 0; word < 8; word++) slab.setCb(p, word, 0);
 }

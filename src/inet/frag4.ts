@@ -9,7 +9,7 @@ import * as ip from '../wire/ipv4.ts';
 import { copyRouting } from './frag-meta.ts';
 import type { Icmp4 } from './icmp4.ts';
 import { Reassembly } from './reassembly.ts';
-import type { InetHost } from './stack.ts';
+import { CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
 
 /** Cuts a packet into pieces of at most `mtu` bytes and hands each over. The packet itself stays the caller's. */
 export function fragment4(slab: Slab, p: number, mtu: number, emit: (piece: number) => void): void {
@@ -90,7 +90,7 @@ export class Defrag4 {
     const more = (field & ip.IP_MF) !== 0;
     // All but the last are multiples of eight bytes (Linux cuts the rest off); nothing reaches beyond 65,535.
     const take = more ? length & ~7 : length;
-    if (take === 0 || from + take + header > 65_535) {
+    if (from + take + header > 65_535) {
       world.drop(p, DROP.PKT_TOO_BIG, name);
       return -1;
     }
@@ -111,13 +111,14 @@ export class Defrag4 {
     copyRouting(slab, first, whole);
     u8.copyWithin(to, firstAt, firstAt + firstHeader);
     let largest = 0;
-    let dontFragment = true;
+    let largestDf = 0;
     for (const piece of pieces) {
       const n = slab.network(piece.p);
       const h = ip.headerLength(dv, n);
       u8.copyWithin(to + firstHeader + piece.from, n + h, n + h + piece.to - piece.from);
-      largest = Math.max(largest, h + piece.to - piece.from);
-      if ((ip.fragOff(dv, n) & ip.IP_DF) === 0) dontFragment = false;
+      const size = h + piece.to - piece.from;
+      largest = Math.max(largest, size);
+      if ((ip.fragOff(dv, n) & ip.IP_DF) !== 0) largestDf = Math.max(largestDf, size);
     }
     slab.setNetwork(whole, to);
     slab.setTransport(whole, to + firstHeader);
@@ -130,7 +131,9 @@ export class Defrag4 {
     }
     slab.setFlags(whole, slab.flags(first) | PKT_IGNORE_DF);
     ip.setTotalLength(dv, to, firstHeader + total);
-    ip.setFragOff(dv, to, dontFragment ? ip.IP_DF : 0);
+    // The sender is discovering the path's MTU when its largest fragment said "do not fragment".
+    ip.setFragOff(dv, to, largestDf === largest ? ip.IP_DF : 0);
+    slab.setCb(whole, CB_LARGEST_FRAGMENT, largest);
     ip.fillChecksum(dv, to);
     for (const piece of pieces) slab.free(piece.p);
     return whole;

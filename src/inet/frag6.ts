@@ -11,7 +11,7 @@ import * as ip from '../wire/ipv6.ts';
 import { copyRouting } from './frag-meta.ts';
 import type { Icmp6 } from './icmp6.ts';
 import { Reassembly } from './reassembly.ts';
-import type { InetHost } from './stack.ts';
+import { CB_FRAGMENT_HEADER, CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
 
 const FRAGMENT_HEADER = 8;
 
@@ -104,14 +104,14 @@ export class Defrag6 {
       world.drop(p, DROP.PKT_TOO_BIG, name);
       return -1;
     }
-    if (length <= 0) {
+    if (length < 0) {
       world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
     let key = `${user} ${dv.getUint32(header + 4)} ${slab.iif(p)}`;
     for (let i = 8; i < 40; i += 4) key += ` ${dv.getUint32(at + i)}`;
     // Where the payload begins is remembered in scratch words, relative to the network header.
-    slab.setCb(p, 0, header - at);
+    slab.setCb(p, CB_FRAGMENT_HEADER, header - at);
     const pieces =
       from === 0 && !more
         ? [{ p, from: 0, to: length }] // an atomic fragment needs no others (RFC 6946)
@@ -119,7 +119,7 @@ export class Defrag6 {
     if (pieces === undefined) return -1;
     const first = pieces[0].p;
     const firstAt = slab.network(first);
-    const head = slab.cb(first, 0);
+    const head = slab.cb(first, CB_FRAGMENT_HEADER);
     const total = pieces[pieces.length - 1].to;
     const whole = slab.alloc(head + total);
     if (whole < 0) {
@@ -137,8 +137,10 @@ export class Defrag6 {
       cursor += ip.extensionLength(dv, IPPROTO_HOPOPTS, cursor);
     }
     dv.setUint8(nextAt, dv.getUint8(firstAt + head));
+    let largest = 0;
     for (const piece of pieces) {
-      const body = slab.network(piece.p) + slab.cb(piece.p, 0) + FRAGMENT_HEADER;
+      largest = Math.max(largest, slab.len(piece.p));
+      const body = slab.network(piece.p) + slab.cb(piece.p, CB_FRAGMENT_HEADER) + FRAGMENT_HEADER;
       u8.copyWithin(to + head + piece.from, body, body + piece.to - piece.from);
     }
     slab.setNetwork(whole, to);
@@ -149,6 +151,7 @@ export class Defrag6 {
       slab.setMac(whole, to - 14);
     }
     slab.setFlags(whole, slab.flags(first) | PKT_IGNORE_DF);
+    if (pieces.length > 1) slab.setCb(whole, CB_LARGEST_FRAGMENT, largest);
     ip.setPayloadLength(dv, to, head + total - ip.HEADER_LENGTH);
     for (const piece of pieces) slab.free(piece.p);
     return whole;

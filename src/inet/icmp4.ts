@@ -200,6 +200,12 @@ export class Icmp4 {
     if (header < ip.HEADER_LENGTH || quoted + header + 8 > at + length) return;
     const code = icmp.code(dv, at);
     const protocol = ip.protocol(dv, quoted);
+    const mtu = icmp.mtu(dv, at);
+    if (type === icmp.ICMP_DEST_UNREACH && code === icmp.ICMP_FRAG_NEEDED) {
+      // Without discovery, and without a number (RFC 1191 section 5), the packet is lost and nothing is learned.
+      if (this.#host.sysctls.ip4.ip_no_pmtu_disc !== 0 || mtu === 0) return;
+      this.#ip.learnMtu(ip.dstAddr(dv, quoted), mtu);
+    }
     if (protocol === ip.IPPROTO_ICMP) this.onReply?.(p, type, code);
     this.#host.protocols.get(protocol)?.error?.(p, AF_INET, quoted, quoted + header, type, code, dv.getUint32(at + 4));
   }

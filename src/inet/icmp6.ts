@@ -180,6 +180,7 @@ export class Icmp6 {
     const walk = ip.walk(dv, quoted, at + length, this.#walk);
     if (walk.protocol < 0 || walk.fragOffset !== 0 || walk.at + 8 > at + length) return;
     const code = icmp.code(dv, at);
+    if (type === icmp.ICMPV6_PKT_TOOBIG) this.#ip.learnMtu(quoted + ip.DST, dv.getUint32(at + 4));
     if (walk.protocol === IPPROTO_ICMPV6) this.onReply?.(p, type, code);
     this.#host.protocols.get(walk.protocol)?.error?.(p, AF_INET6, quoted, walk.at, type, code, dv.getUint32(at + 4));
   }

@@ -35,9 +35,10 @@ import {
 } from '../wire/uapi/rtnetlink.ts';
 import { Defrag4, fragment4 } from './frag4.ts';
 import { Icmp4 } from './icmp4.ts';
+import { PathMtu } from './path-mtu.ts';
 import { clearFlow, type FibResult, type Flow, newFibResult, newFlow } from './route.ts';
 import { resultSource4, selectSource4 } from './source.ts';
-import type { InetHost } from './stack.ts';
+import { CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
 
 const RTAX_MTU = 2;
 /** `rtFlags`: routing refused; the errno is in the low byte (ip_error). */
@@ -47,6 +48,7 @@ export class Ip4 {
   readonly host: InetHost;
   readonly icmp: Icmp4;
   readonly defrag: Defrag4;
+  readonly pathMtu: PathMtu;
   readonly #flow: Flow = newFlow();
   readonly #result: FibResult = newFibResult();
   readonly #key = new Uint32Array(4);
@@ -55,6 +57,7 @@ export class Ip4 {
 
   constructor(host: InetHost) {
     this.host = host;
+    this.pathMtu = new PathMtu(host.world);
     this.icmp = new Icmp4(host, this);
     this.defrag = new Defrag4(host, this.icmp);
   }
@@ -80,9 +83,13 @@ export class Ip4 {
     if (total < length) slab.setLen(p, total);
     slab.setNetwork(p, at);
     slab.setTransport(p, at + header);
+    const dst = ip.dstAddr(dv, at);
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_PRE_ROUTING, p, dev.ifindex, 0) !== NF_ACCEPT) return;
-    const reason = this.#routeInput(p, dev);
-    if (reason !== 0) return this.#drop(p, reason);
+    // What came over lo has its route already, unless translation gave it another destination.
+    if (slab.rtType(p) === 0 || (dev.adminFlags & IFF_LOOPBACK) === 0 || ip.dstAddr(dv, slab.network(p)) !== dst) {
+      const reason = this.#routeInput(p, dev);
+      if (reason !== 0) return this.#drop(p, reason);
+    } else if (slab.rtType(p) === RTN_UNICAST) return this.#drop(p, DROP.IP_INVALID_DEST);
     this.#dispatch(p, dev);
   }
 
@@ -192,7 +199,9 @@ export class Ip4 {
     const mtu = this.#mtuOf(result, out);
     this.#setGateway(p, result, dst);
     if (this.#martianSource(p, dev, src, dst, out) < 0) return DROP.IP_RPFILTER;
-    slab.setRtMtu(p, mtu);
+    this.#key[0] = dst;
+    this.#key[1] = this.#key[2] = this.#key[3] = 0;
+    slab.setRtMtu(p, sysctls.ip4.ip_forward_use_pmtu === 0 ? mtu : this.pathMtu.of(this.#key, mtu));
     return this.#setRoute(p, RTN_UNICAST, out);
   }
 
@@ -308,7 +317,7 @@ export class Ip4 {
       return this.#drop(p, DROP.TTL_EXCEEDED);
     }
     const mtu = slab.rtMtu(p);
-    if (slab.len(p) > mtu && (ip.fragOff(dv, at) & ip.IP_DF) !== 0 && (slab.flags(p) & PKT_IGNORE_DF) === 0) {
+    if (slab.len(p) > mtu && this.#mustNotFragment(p, at, mtu)) {
       this.icmp.error(p, icmp.ICMP_DEST_UNREACH, icmp.ICMP_FRAG_NEEDED, mtu);
       return this.#drop(p, DROP.PKT_TOO_BIG);
     }
@@ -317,6 +326,13 @@ export class Ip4 {
     slab.setPriority(p, PRIORITY[(ip.tos(dv, at) & 0x1e) >> 1]);
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_FORWARD, p, dev.ifindex, slab.oif(p)) !== NF_ACCEPT) return;
     this.output(p, dev.ifindex);
+  }
+
+  /** True for "do not fragment", unless the packet came in fragments that fit. */
+  #mustNotFragment(p: number, at: number, mtu: number): boolean {
+    const { slab } = this.host.world;
+    if ((ip.fragOff(slab.dv, at) & ip.IP_DF) === 0) return false;
+    return (slab.flags(p) & PKT_IGNORE_DF) === 0 || slab.cb(p, CB_LARGEST_FRAGMENT) > mtu;
   }
 
   /** Tells a neighbour on the same link that it could have gone there itself (RFC 1812 5.2.7.2). */
@@ -353,12 +369,14 @@ export class Ip4 {
     const dev = this.host.devices.get(slab.oif(p));
     if (dev === undefined) return this.#drop(p, DROP.DEV_READY);
     const mtu = slab.rtMtu(p) || dev.mtu;
-    if (slab.len(p) <= mtu) return this.#toNeighbour(p, dev);
-    if ((ip.fragOff(slab.dv, slab.network(p)) & ip.IP_DF) !== 0 && (slab.flags(p) & PKT_IGNORE_DF) === 0) {
+    const largest = slab.cb(p, CB_LARGEST_FRAGMENT);
+    if (slab.len(p) <= mtu && largest === 0) return this.#toNeighbour(p, dev);
+    if (this.#mustNotFragment(p, slab.network(p), mtu)) {
       this.icmp.error(p, icmp.ICMP_DEST_UNREACH, icmp.ICMP_FRAG_NEEDED, mtu);
       return this.#drop(p, DROP.PKT_TOO_BIG);
     }
-    fragment4(slab, p, mtu, (piece) => this.#toNeighbour(piece, dev));
+    // What came in fragments leaves in fragments no larger than those.
+    fragment4(slab, p, largest === 0 ? mtu : Math.min(largest, mtu), (piece) => this.#toNeighbour(piece, dev));
     slab.free(p);
   }
 
@@ -402,6 +420,13 @@ export class Ip4 {
     slab.setMac(p, at);
     slab.setPktType(p, PACKET_LOOPBACK);
     lo.transmit(p);
+  }
+
+  /** "Fragmentation needed" about a packet of this host's own to `destination`. */
+  learnMtu(destination: number, mtu: number): void {
+    this.#key[0] = destination;
+    this.#key[1] = this.#key[2] = this.#key[3] = 0;
+    this.pathMtu.learn(this.#key, Math.max(mtu, this.host.sysctls.ip4.min_pmtu), 65_535);
   }
 
   /** The next identification number. */
@@ -450,7 +475,12 @@ export class Ip4 {
     }
     if (type === RTN_LOCAL) out = this.host.lo.ifindex;
     else this.#setGateway(p, result, dst);
-    slab.setRtMtu(p, type === RTN_LOCAL ? this.host.lo.mtu : this.#mtuOf(result, out));
+    if (type === RTN_LOCAL) slab.setRtMtu(p, this.host.lo.mtu);
+    else {
+      this.#key[0] = dst;
+      this.#key[1] = this.#key[2] = this.#key[3] = 0;
+      slab.setRtMtu(p, this.pathMtu.of(this.#key, this.#mtuOf(result, out)));
+    }
     return this.#setRoute(p, dst >>> 28 === 14 ? RTN_MULTICAST : type, out);
   }
 

@@ -3,7 +3,7 @@
  */
 import { DROP } from '../core/drop.ts';
 import { EACCES, EHOSTUNREACH, EINVAL } from '../core/errno.ts';
-import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST } from '../core/slab.ts';
+import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST, PKT_IGNORE_DF } from '../core/slab.ts';
 import type { NetDevice } from '../device/device.ts';
 import { sendEthernet } from '../link/arp.ts';
 import { AF_INET6, formatIpv6 } from '../wire/address.ts';
@@ -34,10 +34,11 @@ import { Defrag6, fragment6 } from './frag6.ts';
 import { Icmp6 } from './icmp6.ts';
 import { Ndisc } from './ndisc.ts';
 import { checkOptions } from './options6.ts';
+import { PathMtu } from './path-mtu.ts';
 import { clearFlow, type FibResult, type Flow, newFibResult, newFlow } from './route.ts';
 import { selectSource6 } from './source.ts';
-import type { InetHost } from './stack.ts';
-import { isZero, loadWords, storeWords } from './words.ts';
+import { CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
+import { isZero, loadWords, sameWords, storeWords } from './words.ts';
 
 const RTAX_MTU = 2;
 const RT_ERROR = 0x100;
@@ -48,15 +49,18 @@ export class Ip6 {
   readonly icmp: Icmp6;
   readonly ndisc: Ndisc;
   readonly defrag: Defrag6;
+  readonly pathMtu: PathMtu;
   readonly #flow: Flow = newFlow();
   readonly #result: FibResult = newFibResult();
   readonly #key = new Uint32Array(4);
+  readonly #before = new Uint32Array(4);
   readonly #multicast = Uint8Array.of(0x33, 0x33, 0, 0, 0, 0);
   readonly #walk: ip.Walk = { protocol: 0, at: 0, fragOffset: 0, fragmentAt: 0 };
   #fragmentId = 1;
 
   constructor(host: InetHost) {
     this.host = host;
+    this.pathMtu = new PathMtu(host.world);
     this.icmp = new Icmp6(host, this);
     this.ndisc = new Ndisc(host, this);
     this.defrag = new Defrag6(host, this.icmp);
@@ -99,9 +103,14 @@ export class Ip6 {
     slab.setNetwork(p, at);
     slab.setTransport(p, at + ip.HEADER_LENGTH);
     if (ip.nextHeader(dv, at) === IPPROTO_HOPOPTS && !checkOptions(this, p, at + ip.HEADER_LENGTH)) return;
+    if (loopback) loadWords(this.#before, dv, dst, 16);
     if (this.host.hooks.run(NFPROTO_IPV6, NF_INET_PRE_ROUTING, p, dev.ifindex, 0) !== NF_ACCEPT) return;
-    const reason = this.#routeInput(p, dev);
-    if (reason !== 0) return this.#drop(p, reason);
+    // What came over lo has its route already, unless translation gave it another destination.
+    loadWords(this.#key, dv, slab.network(p) + ip.DST, 16);
+    if (slab.rtType(p) === 0 || !loopback || !sameWords(this.#key, this.#before)) {
+      const reason = this.#routeInput(p, dev);
+      if (reason !== 0) return this.#drop(p, reason);
+    } else if (slab.rtType(p) === RTN_UNICAST) return this.#drop(p, DROP.IP_INVALID_DEST);
     const error = slab.rtFlags(p);
     if (error & RT_ERROR) return this.#routeError(p, error & 255);
     if (slab.rtType(p) === RTN_LOCAL || slab.rtType(p) === RTN_MULTICAST) this.#deliver(p, dev);
@@ -300,7 +309,9 @@ export class Ip6 {
     }
     if (out === dev.ifindex) this.ndisc.redirect(p, dev);
     const mtu = Math.max(IPV6_MIN_MTU, slab.rtMtu(p));
-    if (slab.len(p) > mtu && slab.gsoSize(p) === 0) {
+    // A packet put together from fragments that fit may leave in fragments again.
+    const largest = slab.cb(p, CB_LARGEST_FRAGMENT);
+    if (largest > mtu || (slab.len(p) > mtu && (slab.flags(p) & PKT_IGNORE_DF) === 0 && slab.gsoSize(p) === 0)) {
       this.icmp.error(p, icmp.ICMPV6_PKT_TOOBIG, 0, mtu);
       return this.#drop(p, DROP.PKT_TOO_BIG);
     }
@@ -322,8 +333,10 @@ export class Ip6 {
     const dev = this.host.devices.get(slab.oif(p));
     if (dev === undefined) return this.#drop(p, DROP.DEV_READY);
     const mtu = slab.rtMtu(p) || dev.mtu;
-    if (slab.len(p) <= mtu) return this.#toNeighbour(p, dev);
-    fragment6(slab, p, mtu, this.nextFragmentId(), (piece) => this.#toNeighbour(piece, dev));
+    const largest = slab.cb(p, CB_LARGEST_FRAGMENT);
+    if (slab.len(p) <= mtu && (largest === 0 || slab.len(p) <= largest)) return this.#toNeighbour(p, dev);
+    const piece6 = largest === 0 ? mtu : Math.min(mtu, Math.max(largest, IPV6_MIN_MTU));
+    fragment6(slab, p, piece6, this.nextFragmentId(), (piece) => this.#toNeighbour(piece, dev));
     slab.free(p);
   }
 
@@ -376,12 +389,21 @@ export class Ip6 {
       else if (pref && !isZero(pref)) storeWords(pref, dv, at + ip.SRC, 16);
       else this.#chooseSource(at, out);
     }
-    return this.#setRoute(
+    this.#setRoute(
       p,
       multicast ? RTN_MULTICAST : local ? RTN_LOCAL : RTN_UNICAST,
       out,
       local ? undefined : this.#result,
     );
+    slab.setRtMtu(p, this.pathMtu.of(flow.dst, slab.rtMtu(p)));
+    return 0;
+  }
+
+  /** "Packet too big" about a packet of this host's own; the destination's address is at `destination`. */
+  learnMtu(destination: number, mtu: number): void {
+    if (mtu < IPV6_MIN_MTU) return;
+    loadWords(this.#key, this.host.world.slab.dv, destination, 16);
+    this.pathMtu.learn(this.#key, mtu, 65_535);
   }
 
   #chooseSource(at: number, oif: number): void {

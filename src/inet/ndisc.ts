@@ -9,7 +9,14 @@ import { ETH_P_IPV6 } from '../wire/ethernet.ts';
 import * as icmp from '../wire/icmpv6.ts';
 import { IPPROTO_ICMPV6 } from '../wire/ipv4.ts';
 import * as ip from '../wire/ipv6.ts';
-import { IFA_F_TENTATIVE, IFF_NOARP, NUD_PERMANENT, NUD_REACHABLE, NUD_STALE } from '../wire/uapi/rtnetlink.ts';
+import {
+  IFA_F_DADFAILED,
+  IFA_F_TENTATIVE,
+  IFF_NOARP,
+  NUD_PERMANENT,
+  NUD_REACHABLE,
+  NUD_STALE,
+} from '../wire/uapi/rtnetlink.ts';
 import type { IfAddress } from './address.ts';
 import type { Ip6 } from './ip6.ts';
 import { IcmpRateLimit } from './rate-limit.ts';
@@ -119,7 +126,8 @@ export class Ndisc {
     }
     let left = probes;
     const step = (): void => {
-      if (!addresses.list(AF_INET6, address.ifindex).includes(address) || !(address.flags & IFA_F_TENTATIVE)) return;
+      if (!addresses.list(AF_INET6, address.ifindex).includes(address)) return;
+      if (!(address.flags & IFA_F_TENTATIVE) || address.flags & IFA_F_DADFAILED) return;
       if (left-- <= 0) {
         addresses.dadDone(address);
         return;

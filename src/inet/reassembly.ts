@@ -4,6 +4,7 @@
  * more than a fixed amount of memory.
  */
 import { DROP } from '../core/drop.ts';
+import { SLOT_SIZE } from '../core/slab.ts';
 import type { World } from '../core/world.ts';
 
 type Piece = { readonly p: number; readonly from: number; readonly to: number };
@@ -11,6 +12,8 @@ type Piece = { readonly p: number; readonly from: number; readonly to: number };
 type Queue = {
   readonly key: string;
   pieces: Piece[];
+  /** Stretches that came in order, one behind the other: what lies within one is a duplicate. In order of place. */
+  runs: { from: number; to: number }[];
   /** Length of the payload, -1 until the last fragment came. */
   total: number;
   have: number;
@@ -18,9 +21,6 @@ type Queue = {
   readonly iif: number;
   readonly index: number;
 };
-
-/** Fragments of one datagram kept at most: a fragment bomb ends here. */
-const MAX_PIECES = 1024;
 
 export type ReassemblyOptions = {
   readonly timeoutNs: () => number;
@@ -65,7 +65,7 @@ export class Reassembly {
     this.#queues.delete(queue.key);
     this.#byIndex[queue.index] = undefined;
     this.#world.timers.cancel(queue.timer);
-    for (const piece of queue.pieces) this.#memory -= this.#world.slab.len(piece.p);
+    this.#memory -= queue.pieces.length * SLOT_SIZE;
   }
 
   /**
@@ -74,15 +74,17 @@ export class Reassembly {
    */
   add(p: number, key: string, from: number, to: number, more: boolean): Piece[] | undefined {
     const { slab } = this.#world;
+    // Both what Linux allows and a quarter of the packet memory: other packets must get through.
+    const limit = Math.min(this.#options.highThreshold(), (slab.capacity >> 2) * SLOT_SIZE);
+    if (this.#memory > limit) {
+      this.#world.drop(p, DROP.FRAG_LIMIT, this.#host);
+      return undefined;
+    }
     let queue = this.#queues.get(key);
     if (queue === undefined) {
-      if (this.#memory > this.#options.highThreshold()) {
-        this.#world.drop(p, DROP.FRAG_LIMIT, this.#host);
-        return undefined;
-      }
       const free = this.#byIndex.indexOf(undefined);
       const index = free < 0 ? this.#byIndex.length : free;
-      queue = { key, pieces: [], total: -1, have: 0, iif: slab.iif(p), index, timer: -1 };
+      queue = { key, pieces: [], runs: [], total: -1, have: 0, iif: slab.iif(p), index, timer: -1 };
       queue.timer = this.#world.timers.arm(this.#world.now + this.#options.timeoutNs(), this.#fire, index);
       this.#byIndex[index] = queue;
       this.#queues.set(key, queue);
@@ -92,25 +94,32 @@ export class Reassembly {
       if (queue.pieces.some((piece) => piece.to > to)) return this.#bad(queue, p);
       queue.total = to;
     } else if (queue.total >= 0 && to > queue.total) return this.#bad(queue, p);
-    const at = queue.pieces.findIndex((piece) => piece.from >= from);
-    const before = at < 0 ? queue.pieces[queue.pieces.length - 1] : queue.pieces[at - 1];
-    const next = at < 0 ? undefined : queue.pieces[at];
-    // A fragment that lies within one already there is a duplicate; one that crosses its edges is an attack.
-    for (const other of [before, next]) {
-      if (other && from >= other.from && to <= other.to) {
+    if (from === to) return this.#bad(queue, p);
+    const { pieces, runs } = queue;
+    const last = runs[runs.length - 1];
+    if (last === undefined || last.to < to) {
+      if (last !== undefined && from < last.to) return this.#bad(queue, p);
+      if (last !== undefined && from === last.to) last.to = to;
+      else runs.push({ from, to });
+      pieces.push({ p, from, to });
+    } else {
+      // What lies within a run is a duplicate and only dropped itself; what crosses an edge is an attack.
+      const run = runs.findIndex((r) => r.to > from);
+      const there = runs[run];
+      if (to > there.from) {
+        if (from < there.from || to > there.to) return this.#bad(queue, p);
         this.#world.drop(p, DROP.DUP_FRAG, this.#host);
         return undefined;
       }
+      runs.splice(run, 0, { from, to });
+      pieces.splice(
+        pieces.findIndex((piece) => piece.from >= to),
+        0,
+        { p, from, to },
+      );
     }
-    if ((before && before.to > from) || (next && next.from < to)) {
-      this.#world.drop(p, DROP.FRAG_OVERLAP, this.#host);
-      this.#discard(queue, DROP.FRAG_OVERLAP);
-      return undefined;
-    }
-    if (queue.pieces.length >= MAX_PIECES) return this.#bad(queue, p);
-    queue.pieces.splice(at < 0 ? queue.pieces.length : at, 0, { p, from, to });
     queue.have += to - from;
-    this.#memory += slab.len(p);
+    this.#memory += SLOT_SIZE;
     if (queue.total < 0 || queue.have !== queue.total || queue.pieces[0].from !== 0) return undefined;
     this.#forget(queue);
     return queue.pieces;

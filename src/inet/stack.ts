@@ -29,6 +29,10 @@ export type InetHost = {
   readonly protocols: Map<number, TransportHandler>;
 };
 
+/** Scratch words (`slab.cb`) of the network layer: where a fragment's own header lies, and the largest fragment a packet was made from. */
+export const CB_FRAGMENT_HEADER = 0;
+export const CB_LARGEST_FRAGMENT = 1;
+
 /** A transport protocol: gets packets for this host, and ICMP errors about packets it sent. */
 export type TransportHandler = {
   /** A packet whose transport header is at `slab.transport(p)`. Owns the packet. `family` is AF_INET or AF_INET6. */
