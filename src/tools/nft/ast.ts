@@ -362,6 +362,8 @@ export type Chain = {
     readonly devices: readonly Expr[];
     readonly policy?: Expr;
   };
+  /** A `policy` without a hook: an error that evaluation reports. */
+  readonly strayPolicy?: Expr;
   /** NFT_CHAIN_* (hw offload). */
   readonly flags: number;
   readonly comment?: string;
@@ -382,6 +384,8 @@ export type SetDecl = {
   readonly key?: Expr;
   readonly keyTypeof?: boolean;
   readonly data?: Expr;
+  /** `type K : interval V`: the data are ranges. */
+  readonly dataInterval?: boolean;
   /** NFT_OBJECT_* of an object map. */
   readonly objType?: number;
   readonly timeout?: number;
