@@ -8,6 +8,7 @@
 import type { ByteOrder, Datatype } from './datatype.ts';
 import type { ExthdrDesc } from './exthdr.ts';
 import type { ProtoDesc } from './proto.ts';
+import type { SetInfo } from './set-info.ts';
 import type { Location } from './source.ts';
 
 export type Family = 'ip' | 'ip6' | 'inet' | 'arp' | 'bridge' | 'netdev';
@@ -130,7 +131,7 @@ export type ElementExpr = Typed & {
 /** `{ ... }` */
 export type SetExpr = Typed & { readonly kind: 'set'; readonly elements: readonly ElementExpr[] };
 /** `@name` */
-export type SetRefExpr = Typed & { readonly kind: 'setref'; readonly name: string; readonly set?: SetDecl };
+export type SetRefExpr = Typed & { readonly kind: 'setref'; readonly name: string; readonly set?: SetInfo };
 /** `KEY map { ... }`, `KEY map @name`; a verdict map has `vmap`. */
 export type MapExpr = Typed & {
   readonly kind: 'map';

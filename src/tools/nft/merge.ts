@@ -1,0 +1,80 @@
+/** Joins comparisons of neighbouring header fields into one load and one comparison. */
+import type { PayloadExpr, RelationalExpr, Stmt, ValueExpr } from './ast.ts';
+import * as dt from './datatype.ts';
+
+const MAX_BITS = 128;
+
+type Candidate = {
+  readonly index: number;
+  readonly left: PayloadExpr;
+  readonly right: ValueExpr;
+  readonly rel: RelationalExpr;
+};
+
+function candidate(stmt: Stmt, index: number): Candidate | undefined {
+  if (stmt.kind !== 'expr' || stmt.expr.kind !== 'relational') return undefined;
+  const rel = stmt.expr;
+  const { left, right, op } = rel;
+  if (left.kind !== 'payload' || right.kind !== 'value') return undefined;
+  if (op !== '==' && op !== 'implicit') return undefined;
+  if (op === 'implicit' && dt.isA(right.type, dt.bitmaskType)) return undefined;
+  if (left.offset % 8 !== 0 || left.len! % 8 !== 0) return undefined;
+  return { index, left, right, rel };
+}
+
+function join(a: Candidate, b: Candidate): Candidate {
+  const len = a.left.len! + b.left.len!;
+  const left: PayloadExpr = {
+    kind: 'payload',
+    base: a.left.base,
+    offset: a.left.offset,
+    len,
+    type: dt.integerType,
+    byteorder: 'big',
+  };
+  const right: ValueExpr = {
+    kind: 'value',
+    value: (a.right.value << BigInt(b.left.len!)) | b.right.value,
+    type: dt.integerType,
+    byteorder: 'big',
+    len,
+  };
+  return { index: Math.min(a.index, b.index), left, right, rel: { kind: 'relational', op: '==', left, right } };
+}
+
+function mergeGroup(group: readonly Candidate[], out: (Stmt | undefined)[]): void {
+  if (group.length < 2) return;
+  const sorted = [...group].sort((a, b) => a.left.base - b.left.base || a.left.offset - b.left.offset);
+  let last = sorted[0];
+  for (const next of sorted.slice(1)) {
+    const fits =
+      last.left.base === next.left.base &&
+      last.left.offset + last.left.len! === next.left.offset &&
+      last.left.len! + next.left.len! <= MAX_BITS;
+    if (!fits) {
+      last = next;
+      continue;
+    }
+    out[last.index] = undefined;
+    out[next.index] = undefined;
+    last = join(last, next);
+    out[last.index] = { kind: 'expr', expr: last.rel };
+  }
+}
+
+/** The statements with neighbouring fields joined; other statements are a fence. */
+export function mergePayloads(stmts: readonly Stmt[]): readonly Stmt[] {
+  const out: (Stmt | undefined)[] = [...stmts];
+  let group: Candidate[] = [];
+  stmts.forEach((stmt, index) => {
+    if (stmt.kind !== 'expr') {
+      mergeGroup(group, out);
+      group = [];
+      return;
+    }
+    const found = candidate(stmt, index);
+    if (found !== undefined) group.push(found);
+  });
+  mergeGroup(group, out);
+  return out.filter((stmt) => stmt !== undefined);
+}
