@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Machine } from '../firewall/machine.ts';
-import { TOOLS } from '../firewall/tools.ts';
+import { TOOLS } from '../tools/run.ts';
 import { runInLab } from './lab.ts';
 import { guarded, readText } from './output.ts';
 
@@ -31,7 +31,7 @@ export function addTools(program: Command): void {
         guarded(async () => {
           const { lab, node } = program.opts<{ lab?: string; node?: string }>();
           const stdin = wantsStdin(tool, args) ? readFileSync(0, 'utf8') : undefined;
-          if (lab !== undefined) return runInLab(lab, node, [tool, ...args], stdin);
+          if (lab !== undefined) return runInLab(lab, node, [tool, ...args]);
           if (tool === 'ping') {
             process.stderr.write(
               'netloom ping: needs a lab to ping in: netloom --lab LAB.yml --node NAME ping ADDRESS\n',

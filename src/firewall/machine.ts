@@ -8,6 +8,7 @@ import type { NetDevice } from '../device/device.ts';
 import { hostNetlink } from '../netlink/host-netlink.ts';
 import { Host } from '../netns/host.ts';
 import type { SysctlTransport, ToolIo, ToolResult } from '../tools/io.ts';
+import { TOOLS } from '../tools/run.ts';
 import { maskAddress, parseAddress, parsePrefix, sameBytes } from '../wire/address.ts';
 import { ETH_P_IP, ETH_P_IPV6 } from '../wire/ethernet.ts';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
@@ -18,7 +19,6 @@ import { type Arrival, farSide } from './far-side.ts';
 import type { IfaceSpec, RouteSpec } from './infer.ts';
 import { BadInput } from './problem.ts';
 import { RuleBook } from './rule-book.ts';
-import { TOOLS } from './tools.ts';
 
 /** Duplicate address detection and router solicitations are over by then. */
 const BOOT_NS = 5_000_000_000;
