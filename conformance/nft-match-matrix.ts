@@ -117,15 +117,16 @@ function judge(
   // NAT rules of one family in an inet table were shown packets of that family only.
   const oneFamily = record.type === 'nat' && family === 'inet';
   for (let i = 0; i < frames.length; i++) {
-    if (oneFamily && want.get(i) === 'not_reached') continue;
     const seen = router.send(frames[i], port, belowIp);
+    if (oneFamily && want.get(i) === 'not_reached') continue;
     const differs = difference(want.get(i) ?? 'no', seen, record.detail?.[i], frames[i].toString('hex'), early);
     if (differs !== undefined) wrong.push(`frame ${i}: ${differs}`);
   }
   const directed = (list: MatrixRecord['directed']): void => {
     for (const { frame, r } of list) {
       const seen = router.send(Buffer.from(frame, 'hex'), port, belowIp);
-      if (seen.verdict !== r) wrong.push(`frame ${frame}: want ${r}, got ${seen.verdict}`);
+      if (seen.verdict !== r && !(oneFamily && r === 'not_reached'))
+        wrong.push(`frame ${frame}: want ${r}, got ${seen.verdict}`);
     }
   };
   directed(record.directed);

@@ -3,7 +3,7 @@
  */
 import { DROP } from '../core/drop.ts';
 import type { HookEntry, Hooks } from '../core/hook.ts';
-import { PKT_TRACE } from '../core/slab.ts';
+import { NO_OFFSET, PKT_TRACE } from '../core/slab.ts';
 import type { World } from '../core/world.ts';
 import { clearFlow, newFibResult, newFlow } from '../inet/route.ts';
 import { selectSource6 } from '../inet/source.ts';
@@ -11,7 +11,7 @@ import { bytesOf, loadWords } from '../inet/words.ts';
 import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
 import { locate, newLocated, transportChecksumOk } from '../netfilter/conntrack/packet.ts';
 import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
-import type { FibAnswer, LogOptions, NetfilterHost } from '../netfilter/nft/host.ts';
+import type { FibAnswer, LogOptions, NetfilterHost, SocketAnswer } from '../netfilter/nft/host.ts';
 import type { PktInfo } from '../netfilter/nft/pkt.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
@@ -188,6 +188,31 @@ export class NftHost implements NetfilterHost, NatHost {
 
   reroute(p: number, pf: number): boolean {
     return pf === NFPROTO_IPV4 ? this.#host.ip4.reroute(p) : this.#host.ip6.reroute(p);
+  }
+
+  transmit(p: number, ifindex: number): void {
+    const { slab } = this.world;
+    const dev = this.#host.devices.get(ifindex);
+    const mac = slab.mac(p);
+    if (dev === undefined || mac === NO_OFFSET) return this.world.drop(p, DROP.DEV_READY, this.name);
+    slab.push(p, slab.head(p) - mac);
+    dev.transmit(p);
+  }
+
+  socket(pkt: PktInfo): SocketAnswer | undefined {
+    if (!pkt.hasTransport || pkt.tprot !== IPPROTO_UDP || pkt.fragoff !== 0 || pkt.thoff + 8 > pkt.end)
+      return undefined;
+    const { dv } = this.world.slab;
+    const v4 = pkt.pf === NFPROTO_IPV4;
+    const [src, dst] = v4 ? [12, 16] : [8, 24];
+    const found = this.#host.udp.find(
+      v4 ? AF_INET : AF_INET6,
+      dv.getUint16(pkt.thoff + 2),
+      pkt.nhoff + dst,
+      pkt.nhoff + src,
+      dv.getUint16(pkt.thoff),
+    );
+    return found && { transparent: false, mark: 0, wildcard: found.address === undefined };
   }
 
   log(p: number, pkt: PktInfo, options: LogOptions): void {

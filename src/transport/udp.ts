@@ -178,7 +178,7 @@ export class Udp implements TransportHandler {
     const size = family === AF_INET ? 4 : 16;
     const src = network + (family === AF_INET ? ipv4.SRC : ipv6.SRC);
     const dst = network + (family === AF_INET ? ipv4.DST : ipv6.DST);
-    const socket = this.#find(family, udp.dstPort(dv, at), dst, src, udp.srcPort(dv, at));
+    const socket = this.find(family, udp.dstPort(dv, at), dst, src, udp.srcPort(dv, at));
     if (socket === undefined) {
       if (family === AF_INET) this.#ip4.icmp.error(p, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0);
       else this.#ip6.icmp.error(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
@@ -199,7 +199,7 @@ export class Udp implements TransportHandler {
   }
 
   /** The socket for a datagram: connected ones first, then bound to the address, then to any. */
-  #find(family: number, port: number, dst: number, src: number, sport: number): UdpSocket | undefined {
+  find(family: number, port: number, dst: number, src: number, sport: number): UdpSocket | undefined {
     const { u8 } = this.#host.world.slab;
     let best: UdpSocket | undefined;
     let score = -1;
@@ -221,7 +221,7 @@ export class Udp implements TransportHandler {
     const src = network + (family === AF_INET ? ipv4.SRC : ipv6.SRC);
     const dst = network + (family === AF_INET ? ipv4.DST : ipv6.DST);
     // The quoted packet is one of ours: its source is our end.
-    const socket = this.#find(family, udp.srcPort(dv, transport), src, dst, udp.dstPort(dv, transport));
+    const socket = this.find(family, udp.srcPort(dv, transport), src, dst, udp.dstPort(dv, transport));
     const refused =
       family === AF_INET
         ? type === ICMP_DEST_UNREACH && code === ICMP_PORT_UNREACH

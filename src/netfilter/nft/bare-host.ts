@@ -121,6 +121,10 @@ export class BareHost implements NetfilterHost {
   sendIcmpError(_family: number, _p: number, type: number, code: number): void {
     this.replies.push({ type, code });
   }
+  transmit(p: number): void {
+    this.replies.push({ bytes: this.world.slab.bytes(p) });
+    this.world.slab.free(p);
+  }
   routeMss(): number {
     return 1460;
   }

@@ -18,6 +18,14 @@ export type FibAnswer = {
   addressType: number;
 };
 
+/** What the `socket` expression may learn of a socket. */
+export type SocketAnswer = {
+  readonly transparent: boolean;
+  readonly mark: number;
+  /** Bound to no address. */
+  readonly wildcard: boolean;
+};
+
 export type NetfilterHost = {
   readonly name: string;
   readonly world: World;
@@ -64,6 +72,10 @@ export type NetfilterHost = {
   unregisterNat(entry: HookEntry): void;
   /** Routes a locally sent packet again after an output chain of type route changed it; false when it has no route now. */
   reroute(p: number, pf: number): boolean;
+  /** Sends a frame out of a device as it is, link header included. Takes ownership. */
+  transmit(p: number, ifindex: number): void;
+  /** The local socket that a packet belongs to; undefined when there is none. */
+  socket?(pkt: PktInfo): SocketAnswer | undefined;
   /** Records a `log` statement. */
   log(p: number, pkt: PktInfo, options: LogOptions): void;
 };

@@ -12,6 +12,8 @@ import { ct } from './expr/ct.ts';
 import { dynset } from './expr/dynset.ts';
 import { exthdr } from './expr/exthdr.ts';
 import { fib } from './expr/fib.ts';
+import { flowOffload } from './expr/flow-offload.ts';
+import { dup, fwd } from './expr/fwd.ts';
 import { hash } from './expr/hash.ts';
 import { immediate } from './expr/immediate.ts';
 import { last } from './expr/last.ts';
@@ -24,6 +26,7 @@ import { nat } from './expr/nat.ts';
 import { notrack } from './expr/notrack.ts';
 import { numgen } from './expr/numgen.ts';
 import { objref } from './expr/objref.ts';
+import { osf } from './expr/osf.ts';
 import { payload } from './expr/payload.ts';
 import { queue } from './expr/queue.ts';
 import { quota } from './expr/quota.ts';
@@ -31,7 +34,10 @@ import { range } from './expr/range.ts';
 import { redir } from './expr/redir.ts';
 import { reject } from './expr/reject.ts';
 import { rt } from './expr/rt.ts';
+import { socket } from './expr/socket.ts';
+import { tproxy } from './expr/tproxy.ts';
 import { unsupported } from './expr/unsupported.ts';
+import { xfrm } from './expr/xfrm.ts';
 import type { ExprKind } from './expr.ts';
 
 const KINDS: readonly ExprKind[] = [
@@ -65,6 +71,13 @@ const KINDS: readonly ExprKind[] = [
   rt,
   match,
   target,
+  dup,
+  fwd,
+  flowOffload,
+  osf,
+  socket,
+  tproxy,
+  xfrm,
   ...unsupported,
 ];
 

@@ -1,7 +1,7 @@
 /**
  * The nf_tables messages and who handles them: changes (inside a batch) and questions (dumps and single objects).
  */
-import { EINVAL, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
+import { EINVAL, KernelError } from '../../../core/errno.ts';
 import type { Message } from '../../../wire/netlink/message.ts';
 import { NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
@@ -9,6 +9,7 @@ import { type Nftables, nftMessage, type Request } from '../nftables.ts';
 import type { Transaction } from '../transaction.ts';
 import { chainMessage, deleteChain, getChains, newChain } from './chain.ts';
 import { deleteElements, dumpElements, getElements, newElements } from './element.ts';
+import { deleteFlowtable, getFlowtable, getFlowtables, newFlowtable } from './flowtable.ts';
 import { deleteObject, getObject, getObjects, newObject } from './object.ts';
 import { deleteRule, getRule, getRules, newRule, ruleMessage } from './rule.ts';
 import { deleteSet, getSet, getSets, newSet, setMessage } from './set.ts';
@@ -22,6 +23,7 @@ const NFT_MSG_DESTROYRULE = 28;
 const NFT_MSG_DESTROYSET = 29;
 const NFT_MSG_DESTROYSETELEM = 30;
 const NFT_MSG_DESTROYOBJ = 31;
+const NFT_MSG_DESTROYFLOWTABLE = 32;
 const NFT_MSG_GETSETELEM_RESET = 33;
 
 /** Runs a deletion and does not mind when the thing is not there. */
@@ -104,8 +106,14 @@ export function change(nft: Nftables, tx: Transaction, req: Request): void {
       destroy(() => deleteObject(nft, tx, req));
       return;
     case U.NFT_MSG_NEWFLOWTABLE:
+      newFlowtable(nft, tx, req);
+      return;
     case U.NFT_MSG_DELFLOWTABLE:
-      throw new KernelError(EOPNOTSUPP, 'netloom does not support flowtables yet');
+      deleteFlowtable(nft, tx, req);
+      return;
+    case NFT_MSG_DESTROYFLOWTABLE:
+      destroy(() => deleteFlowtable(nft, tx, req));
+      return;
     default:
       throw new KernelError(EINVAL);
   }
@@ -180,7 +188,8 @@ export function* answer(nft: Nftables, req: Request): Generator<Message> {
       });
       return;
     case U.NFT_MSG_GETFLOWTABLE:
-      if (!dump) throw new KernelError(EOPNOTSUPP, 'netloom does not support flowtables yet');
+      if (dump) yield* getFlowtables(nft, req, NLM_F_MULTI);
+      else yield getFlowtable(nft, req);
       return;
     default:
       throw new KernelError(EINVAL);

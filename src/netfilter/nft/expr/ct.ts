@@ -95,7 +95,7 @@ const LOADS: ReadonlyMap<number, Load> = new Map<number, Load>([
   [U.NFT_CT_STATUS, word((ct) => ct.status)],
   [U.NFT_CT_MARK, word((ct) => ct.mark)],
   [U.NFT_CT_SECMARK, word((ct) => ct.secmark)],
-  [U.NFT_CT_EXPIRATION, word((ct, table) => Math.floor(table.expires(ct) * 1000))],
+  [U.NFT_CT_EXPIRATION, word((ct, table) => (ct.confirmed ? Math.floor(table.expires(ct) * 1000) : 0))],
   [
     U.NFT_CT_HELPER,
     {

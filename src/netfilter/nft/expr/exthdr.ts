@@ -159,6 +159,10 @@ export const exthdr: ExprKind = {
       return {
         name: 'exthdr',
         eval(regs, pkt) {
+          if (!hasTcpHeader(pkt)) {
+            regs.verdict = U.NFT_BREAK;
+            return;
+          }
           const at = find(pkt, type);
           if (at < 0) return;
           const dv = pkt.slab.dv;

@@ -14,14 +14,7 @@ function refuse(name: string, what: string): ExprKind {
 }
 
 export const unsupported: readonly ExprKind[] = [
-  refuse('tproxy', 'transparent proxying'),
-  refuse('socket', 'socket lookups from rules'),
-  refuse('dup', 'packet duplication'),
-  refuse('fwd', 'forwarding to a device'),
-  refuse('osf', 'passive OS fingerprinting'),
   refuse('synproxy', 'SYN proxying'),
-  refuse('xfrm', 'IPsec state'),
   refuse('tunnel', 'tunnel metadata'),
   refuse('inner', 'inner headers of tunnels'),
-  refuse('flow_offload', 'flowtables'),
 ];
