@@ -150,6 +150,7 @@ export const bitmaskType: Datatype = {
   size: 0,
   byteorder: 'invalid',
   base: integerType,
+  print: (value) => `0x${value.toString(16)}`,
 };
 export const stringType: Datatype = {
   id: 5,
