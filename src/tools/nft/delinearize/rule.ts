@@ -363,7 +363,7 @@ export class RuleReader {
     const right: Expr =
       set && set.flags & U.NFT_SET_ANONYMOUS
         ? { kind: 'set', elements: set.elementList, type: set.keyType, len: set.keyLen }
-        : { kind: 'setref', name: e.set, set, type: set?.keyType, len: set?.keyLen };
+        : { kind: 'setref', name: e.set, type: set?.keyType, len: set?.keyLen };
     if (e.dreg === undefined) {
       this.#match(left, e.flags & U.NFT_LOOKUP_F_INV ? '!=' : 'implicit', right);
       return;
@@ -394,7 +394,7 @@ export class RuleReader {
     this.#push({
       kind: 'dynset',
       op,
-      set: { kind: 'setref', name: e.set, set },
+      set: { kind: 'setref', name: e.set },
       key: set ? typed(done, set.keyType) : done,
       data: data && set?.dataType ? typed(this.#complete(data), set.dataType) : data,
       timeout: e.timeout ? Number(e.timeout) : undefined,
@@ -413,7 +413,7 @@ export class RuleReader {
     const mappings: Expr =
       set.flags & U.NFT_SET_ANONYMOUS
         ? { kind: 'set', elements: set.elementList, type: set.keyType }
-        : { kind: 'setref', name: set.name, set };
+        : { kind: 'setref', name: set.name };
     this.#push({ kind: 'objref', type: set.objType ?? 0, expr: { kind: 'map', key: this.#complete(key), mappings } });
   }
 
