@@ -43,6 +43,8 @@ export class Fib {
   readonly devices: FibDevices;
   /** Grows with every change of routes or rules: whoever caches an answer compares it. */
   generation = 0;
+  /** False until the first rule of the user's: until then Linux keeps table local inside table main. */
+  unmerged = false;
   /** Set by rtnetlink, for its group listeners. */
   onRoute: RouteListener | undefined;
   readonly #tables = new Map<number, FibTable>();
@@ -203,6 +205,7 @@ export class Fib {
       throw new KernelError(EINVAL, 'Backward goto not supported');
     const at = rules.findIndex((r) => r.priority > rule.priority);
     rules.splice(at < 0 ? rules.length : at, 0, rule);
+    this.unmerged = true;
     this.#setRules(rules);
   }
 

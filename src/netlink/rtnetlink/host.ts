@@ -111,6 +111,11 @@ export type RtnetlinkHost = {
   setNeighbour(entry: Pick<NeighbourView, 'family' | 'ifindex' | 'address' | 'lladdr' | 'state' | 'flags'>): void;
   /** False when there is no such entry. */
   deleteNeighbour(family: number, ifindex: number, address: Uint8Array, proxy: boolean): boolean;
+  /** Tells of devices and neighbours that came, changed or went, from now on. */
+  watch(
+    link: (event: 'new' | 'del', link: LinkView) => void,
+    neighbour: (event: 'new' | 'del', entry: NeighbourView) => void,
+  ): void;
   /** A sysctl below net.ipv4.conf or net.ipv6.conf. */
   conf(family: number, ifindex: number, name: string): number | undefined;
 };

@@ -3,7 +3,7 @@
  */
 import { EOPNOTSUPP, KernelError } from '../../core/errno.ts';
 import { bytesOf, wordsOf } from '../../inet/words.ts';
-import type { NeighbourTable } from '../../link/neighbour.ts';
+import type { Neighbour, NeighbourTable } from '../../link/neighbour.ts';
 import type { Host } from '../../netns/host.ts';
 import { AF_INET, AF_INET6 } from '../../wire/address.ts';
 import { NTF_PROXY, NUD_NONE, RTN_MULTICAST, RTN_UNICAST } from '../../wire/uapi/rtnetlink.ts';
@@ -18,6 +18,22 @@ export function rtnetlinkHost(
 ): RtnetlinkHost & { readonly deviceLinks: DeviceLinks } {
   const deviceLinks = new DeviceLinks(inet.world, inet.devices, kinds);
   const tableOf = (family: number): NeighbourTable => (family === AF_INET6 ? inet.neigh6 : inet.neigh4);
+  const view = (family: number, entry: Neighbour): NeighbourView => {
+    const multicast = family === AF_INET ? entry.address[0] >>> 28 === 14 : entry.address[0] >>> 24 === 255;
+    return {
+      family,
+      ifindex: entry.dev.ifindex,
+      address: bytesOf(entry.address, family === AF_INET6 ? 16 : 4),
+      lladdr: entry.lladdr,
+      state: entry.state,
+      flags: entry.flags,
+      probes: entry.probes,
+      confirmed: entry.confirmed,
+      used: entry.used,
+      updated: entry.updated,
+      type: multicast ? RTN_MULTICAST : RTN_UNICAST,
+    };
+  };
   return {
     world: inet.world,
     addresses: inet.addresses,
@@ -30,24 +46,8 @@ export function rtnetlinkHost(
     deleteLink: (ifindex) => deviceLinks.deleteLink(ifindex),
     neighbours(family, proxy): readonly NeighbourView[] {
       if (proxy) return [];
-      const size = family === AF_INET6 ? 16 : 4;
       const views: NeighbourView[] = [];
-      for (const entry of tableOf(family)) {
-        const multicast = family === AF_INET ? entry.address[0] >>> 28 === 14 : entry.address[0] >>> 24 === 255;
-        views.push({
-          family,
-          ifindex: entry.dev.ifindex,
-          address: bytesOf(entry.address, size),
-          lladdr: entry.lladdr,
-          state: entry.state,
-          flags: entry.flags,
-          probes: entry.probes,
-          confirmed: entry.confirmed,
-          used: entry.used,
-          updated: entry.updated,
-          type: multicast ? RTN_MULTICAST : RTN_UNICAST,
-        });
-      }
+      for (const entry of tableOf(family)) views.push(view(family, entry));
       // The newest entry stands first, as in the kernel's hash chains.
       return views.reverse();
     },
@@ -67,6 +67,13 @@ export function rtnetlinkHost(
       if (entry === undefined || entry.state === NUD_NONE) return false;
       table.remove(entry);
       return true;
+    },
+    watch(link, neighbour): void {
+      inet.devices.listen((event, dev) => {
+        link(event === 'unregister' ? 'del' : 'new', deviceLinks.view(dev));
+      });
+      for (const family of [AF_INET, AF_INET6])
+        tableOf(family).onChange = (event, entry): void => neighbour(event, view(family, entry));
     },
     conf: (family, ifindex, name) =>
       family === AF_INET6 ? inet.sysctls.conf6(ifindex, name) : inet.sysctls.conf4(ifindex, name),

@@ -2,8 +2,8 @@
  * RTM_GETROUTE for a destination: what the host would do with a packet, as `ip route get` asks.
  */
 import { EHOSTUNREACH, EINVAL, ENETUNREACH, ENODEV, KernelError } from '../../core/errno.ts';
-import { addressSize, type FibResult, type Flow, newFibResult, newFlow } from '../../inet/route.ts';
-import { resultSource4, selectSource6 } from '../../inet/source.ts';
+import { addressSize, type FibResult, type Flow, makeNexthop, newFibResult, newFlow } from '../../inet/route.ts';
+import { resultSource4, selectSource4, selectSource6 } from '../../inet/source.ts';
 import { bytesOf, isZero, wordsOf } from '../../inet/words.ts';
 import { AF_INET, AF_INET6 } from '../../wire/address.ts';
 import { type Attr, AttrWriter, attrMap, getBeU16, getU8, getU32 } from '../../wire/netlink/attr.ts';
@@ -69,6 +69,13 @@ export function getRoute(host: RtnetlinkHost, m: Message): Uint8Array {
     throw new KernelError(header.family === AF_INET ? ENETUNREACH : EINVAL);
   // Only the routing decides; the limited broadcast needs an interface.
   const errno = limited && flow.oif === 0 ? ENETUNREACH : fib.lookup(flow, result);
+  if (errno !== 0 && header.family === AF_INET && flow.oif !== 0 && question.iif === 0) {
+    // A device was named: whatever the tables say, the destination is taken to be on its link.
+    result.nexthop = makeNexthop({ oif: flow.oif });
+    result.type = u.RTN_UNICAST;
+    result.table = u.RT_TABLE_MAIN;
+    return answer4(host, question, result);
+  }
   if (errno !== 0 || result.route === undefined) throw new KernelError(errno || ENETUNREACH);
   if (question.iif !== 0 && result.type === u.RTN_UNICAST && !host.conf(header.family, question.iif, 'forwarding'))
     throw new KernelError(header.family === AF_INET ? EHOSTUNREACH : ENETUNREACH);
@@ -85,7 +92,8 @@ function answer4(host: RtnetlinkHost, { header, flow, iif, src }: Question, resu
   if (type === u.RTN_BROADCAST) flags = RTCF_LOCAL | RTCF_BROADCAST;
   if (multicast) flags = RTCF_LOCAL | RTCF_MULTICAST;
   const w = new AttrWriter();
-  const table = header.flags & u.RTM_F_LOOKUP_TABLE ? result.table : u.RT_TABLE_MAIN;
+  const merged = result.table === u.RT_TABLE_LOCAL && !host.fib4.unmerged;
+  const table = header.flags & u.RTM_F_LOOKUP_TABLE && !merged ? result.table : u.RT_TABLE_MAIN;
   w.raw(
     emitRt({
       family: AF_INET,
@@ -103,7 +111,11 @@ function answer4(host: RtnetlinkHost, { header, flow, iif, src }: Question, resu
   if (hop !== undefined && !(local && iif !== 0)) w.u32(u.RTA_OIF, local ? LOOPBACK : hop.oif);
   else if (local) w.u32(u.RTA_OIF, LOOPBACK);
   if (src === undefined && iif === 0) {
-    const source = local ? flow.dst : resultSource4(host.addresses, result);
+    const source = local
+      ? flow.dst
+      : result.route === undefined
+        ? selectSource4(host.addresses, flow.oif, new Uint32Array(4), u.RT_SCOPE_LINK)
+        : resultSource4(host.addresses, result);
     if (!isZero(source)) w.bytes(u.RTA_PREFSRC, bytesOf(source, 4));
   }
   if (hop !== undefined && !local) putGateway(w, AF_INET, hop);

@@ -263,8 +263,7 @@ export function deleteRoute(host: RtnetlinkHost, m: Message): void {
   const { header, attrs, route } = read(host, m);
   const fib = fibOf(host, header.family);
   if (fib.find(route.table) === undefined) {
-    if (header.family === AF_INET) throw new KernelError(ESRCH, 'ipv4: FIB table does not exist');
-    throw new KernelError(ESRCH);
+    throw new KernelError(ESRCH, 'FIB table does not exist');
   }
   const wanted = route.nexthops.filter((hop) => !isNowhere(hop));
   const hopMatches = (hop: Nexthop, want: Nexthop): boolean =>

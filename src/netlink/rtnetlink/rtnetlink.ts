@@ -33,11 +33,24 @@ export class Rtnetlink {
       const group = a.family === AF_INET6 ? u.RTNLGRP_IPV6_IFADDR : u.RTNLGRP_IPV4_IFADDR;
       this.#notify(group, event === 'new' ? u.RTM_NEWADDR : u.RTM_DELADDR, () => addressPayload(host, a));
     };
+    host.watch(
+      (event, link) => this.#linkEvent(event, link),
+      (event, entry) => this.#neighbourEvent(event, entry),
+    );
     for (const fib of [fib4, fib6])
       fib.onRoute = (event, route) => {
         const group = route.family === AF_INET6 ? u.RTNLGRP_IPV6_ROUTE : u.RTNLGRP_IPV4_ROUTE;
         this.#notify(group, event === 'new' ? u.RTM_NEWROUTE : u.RTM_DELROUTE, () => routePayload(host, route));
       };
+  }
+
+  #linkEvent(event: 'new' | 'del', link: LinkView): void {
+    this.#notify(u.RTNLGRP_LINK, event === 'new' ? u.RTM_NEWLINK : u.RTM_DELLINK, () => linkPayload(this.#host, link));
+  }
+
+  #neighbourEvent(event: 'new' | 'del', entry: NeighbourView): void {
+    const type = event === 'new' ? u.RTM_NEWNEIGH : u.RTM_DELNEIGH;
+    this.#notify(u.RTNLGRP_NEIGH, type, () => neighbourPayload(this.#host, entry));
   }
 
   /** Asks for notifications of groups; the function returned ends it. */
@@ -56,17 +69,6 @@ export class Rtnetlink {
       message ??= { type, flags: 0, seq: 0, port: 0, payload: payload() };
       listener(group, message);
     }
-  }
-
-  /** A device came, changed or went: the host says so. */
-  linkEvent(event: 'new' | 'del', link: LinkView): void {
-    this.#notify(u.RTNLGRP_LINK, event === 'new' ? u.RTM_NEWLINK : u.RTM_DELLINK, () => linkPayload(this.#host, link));
-  }
-
-  /** A neighbour entry came, changed or went. */
-  neighbourEvent(event: 'new' | 'del', entry: NeighbourView): void {
-    const type = event === 'new' ? u.RTM_NEWNEIGH : u.RTM_DELNEIGH;
-    this.#notify(u.RTNLGRP_NEIGH, type, () => neighbourPayload(this.#host, entry));
   }
 
   /** Takes one datagram; the answers, in order. Never throws. */

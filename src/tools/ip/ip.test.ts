@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
+import { Random } from '../../core/random.ts';
 import { World } from '../../core/world.ts';
 import { rtnetlinkHost } from '../../netlink/rtnetlink/inet-host.ts';
 import { Rtnetlink } from '../../netlink/rtnetlink/rtnetlink.ts';
@@ -343,6 +344,52 @@ test.skipIf(!oracle)('bridges and their ports are shown as by iproute2', () => {
     'link set lo master br0',
     'link set br0 master br0',
   ]);
+});
+
+test.skipIf(!oracle)("random routes, rules and questions have the kernel's answers", () => {
+  const seed = Number(process.env.NETLOOM_SEED ?? 20260101);
+  const random = new Random(seed);
+  const pick = <T>(list: readonly T[]): T => list[random.below(list.length)];
+  const byte = (): number => pick([0, 1, 2, 10, 128, 200, 255]);
+  const v4 = (): string => {
+    const length = pick([0, 4, 8, 9, 16, 20, 24, 28, 31, 32]);
+    const word =
+      ((pick([10, 20, 30]) << 24) | (byte() << 16) | (byte() << 8) | byte()) & (length === 0 ? 0 : -1 << (32 - length));
+    return `${[24, 16, 8, 0].map((s) => (word >>> s) & 255).join('.')}/${length}`;
+  };
+  const v6 = (): string =>
+    `2001:${pick(['db8', 'dead'])}:${byte().toString(16)}:${byte().toString(16)}::/${pick([0, 16, 32, 48, 64])}`;
+  const lines = [
+    ...SETUP,
+    'addr add 10.0.0.1/24 dev d0',
+    'addr add 10.7.0.1/24 dev d1',
+    'addr add 2001:db8::1/64 dev d0 nodad',
+  ];
+  for (let i = 0; i < 80; i++) {
+    const table = pick(['', '', '', ' table 100', ' table 101']);
+    const metric = pick(['', '', ' metric 5', ' metric 9']);
+    const how = pick(['via 10.0.0.2', 'via 10.0.0.9', 'via 10.7.0.9', 'dev d0', 'dev d1', 'dev d0 src 10.0.0.1']);
+    const six = pick(['via fe80::1 dev d0', 'via 2001:db8::9', 'dev d1']);
+    const verb = pick(['add', 'add', 'add', 'append', 'replace', 'del']);
+    const kind = random.below(10);
+    if (kind < 6) lines.push(`r ${verb} ${v4()} ${how}${metric}${table}`);
+    else if (kind < 8) lines.push(`-6 r ${verb === 'append' ? 'add' : verb} ${v6()} ${six}${metric}${table}`);
+    else if (kind < 9)
+      lines.push(`r add ${pick(['blackhole', 'unreachable', 'prohibit', 'throw'])} ${v4()}${metric}${table}`);
+    else
+      lines.push(
+        `rule add ${pick(['from 10.0.0.0/8', 'to 20.0.0.0/8', 'fwmark 5', 'iif d0'])} table ${pick([100, 101])} pref ${1000 + i}`,
+      );
+  }
+  for (let i = 0; i < 90; i++) {
+    const mark = pick(['', '', ' mark 5']);
+    const address = `${pick([10, 20, 30, 40])}.${byte()}.${byte()}.${byte()}`;
+    if (i % 4 !== 3) lines.push(`r get ${address}${pick(['', '', ' oif d0'])}${mark}`);
+    else lines.push(`-6 r get 2001:${pick(['db8', 'dead'])}:${byte().toString(16)}::${byte().toString(16)}`);
+  }
+  lines.push('r show table all', '-6 r show table all', 'rule');
+  console.log(`ip.test: random routes with NETLOOM_SEED=${seed}`);
+  compare(lines);
 });
 
 test('a batch stops at its first error unless forced', () => {

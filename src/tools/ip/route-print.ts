@@ -52,8 +52,8 @@ export function printRoute(ctx: Context, record: RouteRecord, filter: RouteFilte
   if (!filter.via) printVia(ctx, header.family, attrs);
   const oif = attrs.get(u.RTA_OIF);
   if (oif !== undefined && !filter.dev) put('dev', ctx.linkName(getU32(oif.payload)));
+  if ((table !== u.RT_TABLE_MAIN || detailed) && filter.table === 0) put('table', tables.name(table));
   if (!(header.flags & u.RTM_F_CLONED)) {
-    if ((table !== u.RT_TABLE_MAIN || detailed) && filter.table === 0) put('table', tables.name(table));
     if ((header.protocol !== u.RTPROT_BOOT || detailed) && !filter.protocol)
       out.field('protocol', protocols.name(header.protocol), `proto ${protocols.name(header.protocol)} `);
     if ((header.scope !== u.RT_SCOPE_UNIVERSE || detailed) && !filter.scope) put('scope', scopes.name(header.scope));
