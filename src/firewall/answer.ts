@@ -1,6 +1,6 @@
 /** What `try` answers: the ways of a packet and of its reply, step by step. `--json` prints this as it is. */
 import type { TraceEvent } from '../core/trace.ts';
-import type { RuleBook } from './rule-book.ts';
+import type { ChainHook, RuleBook } from './rule-book.ts';
 
 export type Step =
   | { readonly kind: 'receive' | 'transmit'; readonly dev: string; readonly packet: string }
@@ -112,23 +112,37 @@ export function stepOf(event: TraceEvent, book: RuleBook, packet: string): Step 
   }
 }
 
-/** The last rule or policy that accepted or refused. */
-export function decisionOf(steps: readonly Step[], outcome: Outcome): Decision | undefined {
+/** Where a packet is judged; what accepts elsewhere only lets it go on. */
+const JUDGING = ['input', 'forward', 'output'];
+
+/**
+ * The rule or policy that decided: the one that refused, or the last that accepted where packets are judged, outside of
+ * chains that translate addresses.
+ */
+export function decisionOf(
+  steps: readonly Step[],
+  outcome: Outcome,
+  chains: readonly ChainHook[],
+): Decision | undefined {
   const refused = outcome === 'dropped' || outcome === 'rejected';
-  for (let i = steps.length - 1; i >= 0; i--) {
-    const step = steps[i];
+  let base: ChainHook | undefined;
+  let best: Extract<Step, { kind: 'rule' | 'policy' }> | undefined;
+  for (const step of steps) {
     if (step.kind !== 'rule' && step.kind !== 'policy') continue;
-    const accepts = /^(?:accept|snat|dnat|masquerade|redirect)/.test(step.verdict);
-    const final = refused ? step.verdict === 'drop' || step.verdict === 'reject' : accepts;
-    if (!final) continue;
-    const chain = `${step.family} ${step.table} ${step.chain}`;
-    if (step.kind === 'policy') return { chain, verdict: `policy ${step.verdict}` };
-    return {
-      chain,
-      verdict: step.verdict,
-      ...(step.text !== undefined && { rule: step.text }),
-      ...(step.file !== undefined && { file: step.file, line: step.line }),
-    };
+    const own = chains.find((c) => c.chain === step.chain && c.table === step.table && c.family === step.family);
+    base = own ?? base;
+    if (refused) {
+      if (/^(?:drop|reject)/.test(step.verdict)) best = step;
+    } else if (step.verdict === 'accept' && base !== undefined && base.type !== 'nat' && JUDGING.includes(base.hook))
+      best = step;
   }
-  return undefined;
+  if (best === undefined) return undefined;
+  const chain = `${best.family} ${best.table} ${best.chain}`;
+  if (best.kind === 'policy') return { chain, verdict: `policy ${best.verdict}` };
+  return {
+    chain,
+    verdict: best.verdict,
+    ...(best.text !== undefined && { rule: best.text }),
+    ...(best.file !== undefined && { file: best.file, line: best.line }),
+  };
 }

@@ -11,6 +11,7 @@ import { decisionOf, type Outcome, type Step, stepOf, type Way } from './answer.
 import type { Arrival } from './far-side.ts';
 import type { Machine } from './machine.ts';
 import { FAR_MAC } from './packet.ts';
+import type { ChainHook } from './rule-book.ts';
 
 /** Long enough for address resolution; nothing of a single packet's way takes longer. */
 const SETTLE_NS = 200_000_000;
@@ -113,7 +114,7 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   const whole = own || gone || steps.some((s) => s.kind === 'transmit');
   const all = whole ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
   const told = answered === undefined ? all : withAnswer(all, answered);
-  const decided = decisionOf(all, outcome);
+  const decided = decisionOf(all, outcome, machine.chains);
   const way: Way = {
     packet,
     steps: told,
@@ -133,7 +134,7 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
     ...(out !== undefined && {
       leftBy: { dev: out.dev, tags: left?.filter((l) => l.kind === 'vlan') ?? [] },
     }),
-    ...(own && (others.length > 0 || reply !== undefined) && { answered: answerWay(others, reply) }),
+    ...(own && (others.length > 0 || reply !== undefined) && { answered: answerWay(others, reply, machine.chains) }),
   };
 }
 
@@ -152,9 +153,9 @@ function withAnswer(steps: readonly Step[], arrival: Arrival): Step[] {
 }
 
 /** The way of the host's own answer. */
-function answerWay(steps: readonly Step[], out: Arrival | undefined): Way {
+function answerWay(steps: readonly Step[], out: Arrival | undefined, chains: readonly ChainHook[]): Way {
   const outcome: Outcome = out === undefined ? 'dropped' : 'sent';
-  const decided = decisionOf(steps, outcome);
+  const decided = decisionOf(steps, outcome, chains);
   const drop = steps.find((s) => s.kind === 'drop');
   const transmitted = steps.find((s) => s.kind === 'transmit');
   const packet = out === undefined ? "the host's own answer" : summary(out.frame);

@@ -18,7 +18,7 @@ import { parsePacket } from '../wire/parse.ts';
 import { type Arrival, farSide } from './far-side.ts';
 import type { IfaceSpec, RouteSpec } from './infer.ts';
 import { BadInput } from './problem.ts';
-import { RuleBook } from './rule-book.ts';
+import { baseChains, type ChainHook, RuleBook } from './rule-book.ts';
 
 /** Duplicate address detection and router solicitations are over by then. */
 const BOOT_NS = 5_000_000_000;
@@ -26,6 +26,8 @@ const BOOT_NS = 5_000_000_000;
 export class Machine {
   readonly host: Host;
   readonly book: RuleBook = new RuleBook();
+  /** The base chains of the ruleset, known after `finish`. */
+  chains: readonly ChainHook[] = [];
   /** Told of every frame that comes out. */
   onArrival: ((arrival: Arrival) => void) | undefined;
   /** Told of every packet that a socket of the host would get. */
@@ -58,6 +60,7 @@ export class Machine {
   finish(routes: readonly RouteSpec[]): void {
     this.host.world.runFor(BOOT_NS);
     for (const route of routes) this.#route(route);
+    this.chains = baseChains(this.#netlink);
   }
 
   /** Every port of TCP, UDP and SCTP is open: what gets this far has passed the ruleset. */

@@ -12,6 +12,7 @@ import {
   NFTA_CHAIN_HOOK,
   NFTA_CHAIN_NAME,
   NFTA_CHAIN_TABLE,
+  NFTA_CHAIN_TYPE,
   NFTA_HOOK_HOOKNUM,
   NFTA_HOOK_PRIORITY,
   NFTA_RULE_CHAIN,
@@ -30,7 +31,7 @@ export type RulePlace = { readonly file: string; readonly line: number; readonly
 export type RuleName = { readonly family: string; readonly table: string; readonly chain: string };
 
 /** Where a base chain is attached. */
-export type ChainHook = RuleName & { readonly hook: string; readonly priority: number };
+export type ChainHook = RuleName & { readonly type: string; readonly hook: string; readonly priority: number };
 
 const FAMILIES: ReadonlyMap<number, string> = new Map([
   [1, 'inet'],
@@ -161,6 +162,7 @@ export function baseChains(netlink: NetlinkTransport): ChainHook[] {
     const hook = attrs.get(NFTA_CHAIN_HOOK);
     const table = attrs.get(NFTA_CHAIN_TABLE);
     const chain = attrs.get(NFTA_CHAIN_NAME);
+    const kind = attrs.get(NFTA_CHAIN_TYPE);
     if (!hook || !table || !chain) continue;
     const inner = attrMap(hook.payload);
     const number = inner.get(NFTA_HOOK_HOOKNUM);
@@ -170,6 +172,7 @@ export function baseChains(netlink: NetlinkTransport): ChainHook[] {
       family,
       table: getString(table.payload),
       chain: getString(chain.payload),
+      type: kind ? getString(kind.payload) : '',
       hook: (HOOKS[family] ?? INET_HOOKS)[number ? getBeU32(number.payload) : 0] ?? '',
       priority: priority ? getBeU32(priority.payload) | 0 : 0,
     });
