@@ -87,6 +87,8 @@ export type Hints = {
   readonly uplinks: readonly string[];
   /** Addresses that source NAT uses, by interface. */
   readonly natAddress: ReadonlyMap<string, string>;
+  /** Addresses that destination NAT leads to. */
+  readonly natTargets: readonly string[];
   /** True when something is said about forwarded packets, or addresses are translated. */
   readonly forwards: boolean;
 };
@@ -121,6 +123,7 @@ const NFT_IFACE = new RegExp(String.raw`\b([io])(?:if|ifname)\s+(?:(!=|==)\s*)?(
 const XT_IFACE = new RegExp(String.raw`(?:^|\s)(!\s+)?(?:-([io])|--(in|out)-interface)\s+(!\s+)?(${NAME})`, 'g');
 const SOURCE = new RegExp(String.raw`(?:saddr|-s|--source)\s+(${ADDRESS})`, 'g');
 const DESTINATION = new RegExp(String.raw`(?:daddr|-d|--destination)\s+(${ADDRESS})`, 'g');
+const DNAT = /(?:\bdnat (?:ip6? )?to|--to-destination)\s+(\d+(?:\.\d+){3}|[0-9a-fA-F]+:[0-9a-fA-F:]+)/g;
 const WHOLE_NAME = new RegExp(`^${NAME}$`);
 
 /** Looks over an nft script or iptables lines. */
@@ -175,7 +178,8 @@ export function hints(source: string): Hints {
     /hook\s+forward\b/.test(text) ||
     /(?:^|\s)-[AI]\s+FORWARD\b/.test(text) ||
     /\b(?:masquerade|snat|dnat)\b|-j (?:MASQUERADE|SNAT|DNAT)\b/.test(text);
-  return { names, networks, uplinks, natAddress, forwards };
+  const natTargets = [...new Set([...text.matchAll(DNAT)].map((m) => m[1]))];
+  return { names, networks, uplinks, natAddress, natTargets, forwards };
 }
 
 /** An interface as the host will have it. */
@@ -242,7 +246,13 @@ export function plan(given: Given, found: Hints, packets: readonly PacketHint[])
     return iface;
   };
   for (const name of found.names) if (!said.has(name)) get(name);
-  for (const p of packets) if (p.iface !== undefined && p.iface !== 'lo') get(p.iface);
+  for (const { iface } of packets) {
+    if (iface === undefined || iface === 'lo') continue;
+    // Once somebody has described the interfaces, an unknown one is a mistake and no discovery.
+    if (given.ifaces.length > 0 && !ifaces.some((i) => i.name === iface))
+      throw new BadInput(`there is no interface ${iface}; there are ${ifaces.map((i) => i.name).join(', ')}`);
+    get(iface);
+  }
   if (ifaces.length === 0) get('eth0');
   const taken = packets.flatMap((p) => [p.saddr, p.daddr]).filter((a) => a !== undefined);
   const add = (iface: PlannedIface, address: string, why: string): void => {
@@ -269,17 +279,17 @@ export function plan(given: Given, found: Hints, packets: readonly PacketHint[])
       add(iface, hostIn(`${p.saddr}/${version === 6 ? 64 : 24}`, taken), 'the packet comes from there');
   }
   // A private destination that nobody has lies behind an interface without a network, not behind the uplink.
-  for (const p of packets) {
-    if (p.daddr === undefined || !isPrivate(p.daddr) || covered(p.daddr) || !found.forwards) continue;
-    const version = family(p.daddr);
-    const behind = ifaces.find((i) => i.name !== p.iface && i.name !== uplink && lacks(i, version));
-    if (behind !== undefined)
-      add(
-        behind,
-        hostIn(`${p.daddr}/${version === 6 ? 64 : 24}`, taken),
-        'the packet goes there, and nothing else does',
-      );
-  }
+  const behind = (address: string, from: string | undefined, why: string): void => {
+    if (!isPrivate(address) || covered(address) || !found.forwards) return;
+    const version = family(address);
+    const free = ifaces.filter((i) => i.name !== from && i.name !== uplink && lacks(i, version));
+    const iface = free.find((i) => /dmz|srv|server|docker|lxc|virbr/i.test(i.name)) ?? free[0];
+    if (iface !== undefined) add(iface, hostIn(`${address}/${version === 6 ? 64 : 24}`, [...taken, address]), why);
+  };
+  for (const p of packets)
+    if (p.daddr !== undefined) behind(p.daddr, p.iface, 'the packet goes there, and nothing else does');
+  for (const address of found.natTargets)
+    behind(address, undefined, `the rules lead to ${address}, and nothing else does`);
   if (uplink !== undefined) {
     const iface = get(uplink);
     for (const [version, net] of [
