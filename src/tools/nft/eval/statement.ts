@@ -7,7 +7,7 @@ import { BASE_TRANSPORT } from '../proto.ts';
 import type { SetInfo } from '../set-info.ts';
 import { Context, type Expect, expectNothing, expectOf, fail, type World } from './context.ts';
 import { checkPayload } from './dependency.ts';
-import { evaluate, evaluateMap, isConstant, toByteOrder } from './expression.ts';
+import { evaluate, evaluateMap, toByteOrder } from './expression.ts';
 import { argument, evaluateNat, evaluateReject, evaluateTproxy } from './nat.ts';
 import { evaluateFlagCmp, evaluateRelational } from './relational.ts';
 import { checkReference } from './set.ts';
@@ -265,4 +265,8 @@ export function evaluateRule(rule: Rule, world: World): Rule {
   return { ...rule, stmts: ctx.out };
 }
 
-export { isConstant };
+/** Statements that belong to a set's declaration. */
+export function evaluateStatements(stmts: readonly Stmt[], family: Family, table: string, world: World): Stmt[] {
+  const ctx = new Context(family, table, world);
+  return stmts.map((stmt) => evaluateStatement(ctx, stmt));
+}

@@ -1,0 +1,216 @@
+/**
+ * nft(8) as a function: arguments in, netlink messages to a host, text out. A script is one transaction: all of it is
+ * applied, or nothing.
+ *
+ *     const { code, stderr } = nft(['-f', 'fw.nft'], { netlink, readFile });
+ */
+import { strerror } from '../../core/errno.ts';
+import { attrMap, getBeU64 } from '../../wire/netlink/attr.ts';
+import type { NetlinkTransport } from '../../wire/netlink/message.ts';
+import * as uapi from '../../wire/uapi/nf-tables.ts';
+import type { ToolResult } from '../io.ts';
+import type { Command, Family } from './ast.ts';
+import { hostNames } from './names.ts';
+import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
+import { newScope, parse } from './parser/index.ts';
+import { Session } from './session.ts';
+import { formatError, lineOf, NftError, type Source } from './source.ts';
+
+export type NftIo = {
+  readonly netlink: NetlinkTransport;
+  /** The text of a file; undefined (or an exception) when there is none. */
+  readonly readFile?: (path: string) => string | undefined;
+  /** Names of the files in a folder, for `include "dir/*.nft"`. */
+  readonly listDir?: (path: string) => readonly string[];
+  readonly stdin?: string;
+};
+
+/** Where a rule that was added came from. */
+export type RulePlace = {
+  readonly family: Family;
+  readonly table: string;
+  readonly chain: string;
+  readonly handle?: bigint;
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+};
+
+export type ScriptResult = ToolResult & { readonly rules: readonly RulePlace[] };
+
+export type ScriptOptions = {
+  /** How messages call the script. */
+  readonly file?: string;
+  readonly check?: boolean;
+  readonly includePaths?: readonly string[];
+  readonly defines?: ReadonlyMap<string, string>;
+  readonly debugNetlink?: boolean;
+  readonly flags?: Partial<Flags>;
+};
+
+const NFNL_TYPE_MASK = 255;
+const ENOENT_TEXT = 'No such file or directory';
+
+function reader(io: NftIo): (path: string) => string | undefined {
+  return (path) => {
+    try {
+      return io.readFile?.(path);
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+/** `*`, `?` and `[...]` of one path part as a regular expression. */
+function glob(pattern: string): RegExp {
+  const body = pattern
+    .replace(/[.+^${}()|\\]/g, '\\$&')
+    .replaceAll('*', '[^/]*')
+    .replaceAll('?', '[^/]');
+  return new RegExp(`^${body}$`);
+}
+
+function includeFiles(io: NftIo, paths: readonly string[], path: string): readonly Source[] | undefined {
+  const read = reader(io);
+  const wild = /[*?[]/.test(path);
+  const absolute = path.startsWith('/') || path.startsWith('./') || path.startsWith('../');
+  const candidates = absolute ? [path] : [...paths.map((dir) => `${dir.replace(/\/$/, '')}/${path}`), path];
+  for (const candidate of candidates) {
+    if (!wild) {
+      const text = read(candidate);
+      if (text !== undefined) return [{ name: candidate, text }];
+      continue;
+    }
+    const slash = candidate.lastIndexOf('/');
+    const dir = slash < 0 ? '.' : candidate.slice(0, slash) || '/';
+    let names: readonly string[] = [];
+    try {
+      names = io.listDir?.(dir) ?? [];
+    } catch {
+      names = [];
+    }
+    const re = glob(candidate.slice(slash + 1));
+    const found = [...names].filter((name) => re.test(name) && !name.startsWith('.')).sort();
+    const sources = found.flatMap((name): Source[] => {
+      const file = slash < 0 ? name : `${candidate.slice(0, slash)}/${name}`;
+      const text = read(file);
+      return text === undefined ? [] : [{ name: file, text }];
+    });
+    if (sources.length > 0) return sources;
+  }
+  // A pattern may match nothing.
+  return wild ? [] : undefined;
+}
+
+/** Parses a script without running it. */
+export function parseScript(
+  text: string,
+  io: Omit<NftIo, 'netlink'> = {},
+  options: ScriptOptions = {},
+): ReturnType<typeof parse> {
+  const paths = [...(options.includePaths ?? []), '/etc'];
+  const include = (path: string): readonly Source[] | undefined => includeFiles(io as NftIo, paths, path);
+  return parse({ name: options.file ?? '/dev/stdin', text }, { include }, newScope(options.defines));
+}
+
+const READS: ReadonlySet<string> = new Set(['list', 'get', 'reset', 'describe']);
+
+/** Runs a script: one transaction, or what it lists. */
+export function runScript(text: string, io: NftIo, options: ScriptOptions = {}): ScriptResult {
+  const rules: RulePlace[] = [];
+  const failed = (errors: readonly NftError[], stdout = ''): ScriptResult => ({
+    code: 1,
+    stdout,
+    stderr: errors.map(formatError).join(''),
+    rules: [],
+  });
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parseScript(text, io, options);
+  } catch (error) {
+    return failed([asError(error)]);
+  }
+  const session = new Session(io.netlink.open(12), hostNames(io.netlink, reader(io)), options.debugNetlink === true);
+  const errors: NftError[] = [...parsed.errors];
+  const reads: Command[] = [];
+  for (const command of parsed.commands) {
+    if (errors.length >= 20) break;
+    try {
+      if (READS.has(command.op)) reads.push(command);
+      else session.command(command);
+    } catch (error) {
+      errors.push(asError(error));
+    }
+  }
+  if (errors.length > 0) return failed(errors, session.debug);
+  if (session.batch.size > 0) {
+    const { errors: refused, echoes } = session.send(options.check === true);
+    if (refused.length > 0)
+      return failed(
+        refused.map(({ errno, message, origin }) => {
+          const extra = message?.startsWith('netloom') ? ` (${message})` : '';
+          return new NftError(origin.loc, `Could not process rule: ${strerror(errno)}${extra}`);
+        }),
+        session.debug,
+      );
+    for (const { m, origin } of echoes) {
+      const { rule } = origin;
+      if ((m.type & NFNL_TYPE_MASK) !== uapi.NFT_MSG_NEWRULE || rule?.loc === undefined) continue;
+      const handle = attrMap(m.payload, 4).get(uapi.NFTA_RULE_HANDLE);
+      const { source, start, end } = rule.loc;
+      rules.push({
+        family: rule.family,
+        table: rule.table,
+        chain: rule.chain,
+        ...(handle && { handle: getBeU64(handle.payload) }),
+        file: source.name,
+        line: lineOf(source, start),
+        text: source.text.slice(start, end).trim(),
+      });
+    }
+  }
+  let stdout = session.debug;
+  for (const command of reads) {
+    try {
+      stdout += read(command, io, options);
+    } catch (error) {
+      return { ...failed([asError(error)], stdout), rules };
+    }
+  }
+  return { code: 0, stdout, stderr: '', rules };
+}
+
+function read(command: Command, _io: NftIo, _options: ScriptOptions): string {
+  throw new NftError(command.loc, `netloom does not support nft ${command.op} yet`);
+}
+
+function asError(error: unknown): NftError {
+  if (error instanceof NftError) return error;
+  if (error instanceof RangeError) return new NftError(undefined, 'the script nests too deeply or is too large');
+  throw error;
+}
+
+/** The `nft` command. */
+export function nft(argv: readonly string[], io: NftIo): ToolResult {
+  const args = parseArguments(argv);
+  if ('error' in args) return { code: 1, stdout: '', stderr: `${args.error}\n` };
+  const { options } = args;
+  if (args.help) return { code: 0, stdout: USAGE, stderr: '' };
+  if (args.version) return { code: 0, stdout: VERSION, stderr: '' };
+  if (args.files.length === 0) {
+    if (args.rest.length === 0) return { code: 1, stdout: '', stderr: 'Error: no command specified\n' };
+    const { rules: _, ...result } = runScript(args.rest.join(' '), io, { ...options, file: '<cmdline>' });
+    return result;
+  }
+  let text = '';
+  let name = '';
+  for (const file of args.files) {
+    name = file === '-' ? '/dev/stdin' : file;
+    const read = file === '-' || file === '/dev/stdin' ? (io.stdin ?? '') : reader(io)(file);
+    if (read === undefined)
+      return { code: 1, stdout: '', stderr: `internal:0:0-0: Error: Could not open file "${file}": ${ENOENT_TEXT}\n` };
+    text += read;
+  }
+  const { rules: _, ...result } = runScript(text, io, { ...options, file: name });
+  return result;
+}
