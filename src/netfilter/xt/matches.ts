@@ -3,6 +3,7 @@ import type { XtMatch } from './extension.ts';
 import { addrtype, iprange, policy, rpfilter } from './match/address.ts';
 import { connbytes, connlabel, connlimit, connmark, conntrack, helper } from './match/conntrack.ts';
 import { string, u32 } from './match/content.ts';
+import { ah6, dst, frag, hbh, ipv6header, mh, rt } from './match/ipv6-headers.ts';
 import {
   comment,
   cpu,
@@ -21,11 +22,12 @@ import {
 } from './match/packet.ts';
 import { sctp } from './match/sctp.ts';
 import { hashlimit, limit, owner, quota, recent, statistic, time } from './match/stateful.ts';
-import { ah, dccp, esp, icmp, icmp6, multiport, tcp, tcpmss, udp } from './match/transport.ts';
+import { ah, dccp, esp, icmp, icmp6, ipcomp, multiport, tcp, tcpmss, udp } from './match/transport.ts';
 
 export const MATCHES: readonly XtMatch<object>[] = [
   addrtype,
   ah,
+  ah6,
   comment,
   connbytes,
   connlabel,
@@ -36,6 +38,12 @@ export const MATCHES: readonly XtMatch<object>[] = [
   dccp,
   devgroup,
   dscp,
+  dst,
+  frag,
+  hbh,
+  ipv6header,
+  mh,
+  rt,
   ecn,
   esp,
   hashlimit,
@@ -43,6 +51,7 @@ export const MATCHES: readonly XtMatch<object>[] = [
   hl,
   icmp,
   icmp6,
+  ipcomp,
   iprange,
   length,
   limit,

@@ -14,7 +14,7 @@ export type RecentList = {
 };
 
 /** One bucket of a `hashlimit` table. */
-export type HashlimitEntry = { credit: number; prev: number; expires: number; window: number };
+export type HashlimitEntry = { credit: number; prev: number; expires: number; refills: number };
 
 export class XtState {
   readonly recent: Map<string, RecentList> = new Map();

@@ -396,6 +396,7 @@ class Parser {
     if (name === 'QUEUE') throw problem('netloom does not support target QUEUE; use NFQUEUE');
     const ext = findExtension('target', name, this.#o.family);
     if (ext === undefined) {
+      if (name === 'SET') throw problem(unsupported('target', name));
       this.#rule.target = { chain: name, goto: false };
       return;
     }
@@ -503,6 +504,7 @@ function bareProblem(message: string): IptablesError {
 
 /** The text about an extension that is not there. */
 function unsupported(kind: 'match' | 'target', name: string): string {
+  if (name === 'set' || name === 'SET') return `netloom does not support ipset (${kind} ${name})`;
   return `Couldn't load ${kind} \`${name}':No such file or directory\n`;
 }
 

@@ -1,19 +1,23 @@
 /** The extensions that are there, by name and by the name and revision the kernel uses. */
 import { addrtype } from './ext/addrtype.ts';
 import { comment } from './ext/comment.ts';
+import { connbytes, connlabel, connlimit, helper } from './ext/connection.ts';
 import { CONNMARK } from './ext/connmark-target.ts';
 import { conntrack, state } from './ext/conntrack.ts';
 import { CT, NOTRACK } from './ext/ct.ts';
+import { dccp } from './ext/dccp.ts';
 import { DSCP, dscp } from './ext/dscp.ts';
 import { hashlimit } from './ext/hashlimit.ts';
 import { icmp, icmp6 } from './ext/icmp.ts';
 import { iprange } from './ext/iprange.ts';
+import { dst, frag, hbh, ipv6header, mh, rt } from './ext/ipv6-headers.ts';
 import { length } from './ext/length.ts';
 import { limit } from './ext/limit.ts';
 import { LOG } from './ext/log.ts';
 import { mac } from './ext/mac.ts';
 import { connmark, mark } from './ext/mark.ts';
 import { MARK } from './ext/mark-target.ts';
+import { DNPT, ECN, SNPT, TPROXY } from './ext/more-targets.ts';
 import { multiport } from './ext/multiport.ts';
 import { NAT_TARGETS } from './ext/nat.ts';
 import { NFLOG } from './ext/nflog.ts';
@@ -21,14 +25,22 @@ import { NFQUEUE } from './ext/nfqueue.ts';
 import { owner } from './ext/owner.ts';
 import { physdev } from './ext/physdev.ts';
 import { pkttype } from './ext/pkttype.ts';
+import { policy } from './ext/policy.ts';
 import { recent } from './ext/recent.ts';
 import { REJECT } from './ext/reject.ts';
+import { sctp } from './ext/sctp.ts';
+import { cluster, cpu, devgroup, ecn, nfacct, quota, realm, rpfilter, socket } from './ext/small-matches.ts';
 import { AUDIT, CHECKSUM, CLASSIFY, TCPOPTSTRIP, TEE, TRACE } from './ext/small-targets.ts';
+import { ah, ah6, esp, ipcomp } from './ext/spi.ts';
+import { statistic } from './ext/statistic.ts';
+import { string } from './ext/string.ts';
 import { tcp } from './ext/tcp.ts';
 import { TCPMSS, tcpmss } from './ext/tcpmss.ts';
+import { time } from './ext/time.ts';
 import { TOS, tos } from './ext/tos.ts';
 import { hl, ttl } from './ext/ttl.ts';
 import { HL, TTL } from './ext/ttl-target.ts';
+import { u32 } from './ext/u32.ts';
 import { udp } from './ext/udp.ts';
 import type { Extension, Use } from './extension.ts';
 
@@ -58,6 +70,40 @@ const ALL: readonly Extension<object>[] = [
   dscp,
   tos,
   tcpmss,
+  connbytes,
+  connlabel,
+  connlimit,
+  helper,
+  dccp,
+  dst,
+  frag,
+  hbh,
+  ipv6header,
+  mh,
+  rt,
+  policy,
+  sctp,
+  cluster,
+  cpu,
+  devgroup,
+  ecn,
+  nfacct,
+  quota,
+  realm,
+  rpfilter,
+  socket,
+  ah,
+  ah6,
+  esp,
+  ipcomp,
+  statistic,
+  string,
+  time,
+  u32,
+  DNPT,
+  ECN,
+  SNPT,
+  TPROXY,
   LOG,
   REJECT,
   MARK,

@@ -49,7 +49,7 @@ export function listHeading(style: ListStyle): string {
   if (style.verbose)
     out += style.exact ? `${'pkts'.padStart(8)} ${'bytes'.padStart(10)} ` : `${'pkts'.padStart(5)} bytes `;
   out += `${'target'.padEnd(9)}  prot opt `;
-  if (style.verbose) out += `${'in'.padEnd(6)} ${'out'.padEnd(6)} `;
+  if (style.verbose) out += `${'in'.padEnd(6)} ${'out'.padEnd(6)}  `;
   return `${out}${'source'.padEnd(19)}  ${'destination'.padEnd(19)} `;
 }
 
@@ -59,7 +59,7 @@ export function listRule(rule: Rule, number: number, style: ListStyle): string {
   let out = style.lineNumbers ? `${`${number}`.padEnd(4)} ` : '';
   if (style.verbose) {
     const [a, b] = [shortCount(rule.packets, style.exact), shortCount(rule.bytes, style.exact)];
-    out += style.exact ? `${a.padStart(8)} ${b.padStart(10)} ` : `${a.padStart(5)} ${b.padStart(5)} `;
+    out += style.exact ? `${a.padStart(8)} ${b.padStart(8)} ` : `${a.padStart(5)} ${b.padStart(5)} `;
   }
   out += `${targetName(rule).padEnd(9)}  `;
   const proto =
@@ -67,10 +67,10 @@ export function listRule(rule: Rule, number: number, style: ListStyle): string {
   out += `${rule.protoInvert ? '!' : ''}${proto.padEnd(rule.protoInvert ? 4 : 4)} `;
   const opt = rule.fragment > 0 ? '-f' : rule.fragment < 0 ? '!f' : rule.family === 4 ? '--' : '  ';
   out += `${opt}  `;
-  if (style.verbose) out += `${device(rule.iif, style).padEnd(6)} ${device(rule.oif, style).padEnd(6)} `;
+  if (style.verbose) out += `${device(rule.iif, style).padEnd(6)} ${device(rule.oif, style).padEnd(6)}  `;
   out += `${where(rule.src, rule, style).padEnd(19)}  ${where(rule.dst, rule, style).padEnd(19)} `;
   const t = rule.target;
-  if (t !== undefined && 'chain' in t && t.goto) out += ' [goto] ';
+  if (t !== undefined && 'chain' in t && t.goto) out += '[goto] ';
   for (const use of rule.matches) out += use.ext.print(use.state, ctx, style.numeric);
   if (t !== undefined && 'use' in t) out += t.use.ext.print(t.use.state, ctx, style.numeric);
   return out;

@@ -132,7 +132,8 @@ class Restore {
     if (lines.at(-1) === '') lines.pop();
     lines.forEach((raw, i) => {
       try {
-        this.#line(raw, i + 1);
+        // Files from elsewhere may end their lines in CR LF.
+        this.#line(raw.replace(/\r$/, ''), i + 1);
       } catch (error) {
         throw error instanceof IptablesError ? this.#fail(i + 1, error) : error;
       }

@@ -68,10 +68,10 @@ export const hashlimit: XtMatch<Hashlimit> = {
     const v4 = ctx.family === NFPROTO_IPV4;
     const size = v4 ? 4 : 16;
     const byteMode = (info.mode & HASH_BYTES) !== 0;
-    // In byte mode `avg` is the cost of one credit of 16 bytes, in 2^-32 seconds; otherwise microseconds a packet.
-    const cost = byteMode ? (Number(info.avg) * 1e9) / 0xffffffff : (Number(info.avg) * 1e9) / HASH_SCALE;
-    const burst = Math.max(1, Number(info.burst));
-    const cap = cost * burst * (byteMode ? Math.ceil(0xffffffff / Number(info.avg)) : 1);
+    // Credit is time. In byte mode the bucket holds a second, and `avg` is what 16 bytes cost, in 2^-32 seconds; `burst`
+    // says how often an empty bucket is filled up at once. Otherwise a packet costs `avg` microseconds.
+    const cost = byteMode ? (Number(info.avg) * 1e9) / 2 ** 32 : (Number(info.avg) * 1e9) / HASH_SCALE;
+    const cap = byteMode ? 1e9 : cost * Number(info.burst);
     const name = `${v4 ? 4 : 6} ${info.name}`;
     const table = ctx.state.hashlimit.get(name) ?? new Map();
     ctx.state.hashlimit.set(name, table);
@@ -93,13 +93,17 @@ export const hashlimit: XtMatch<Hashlimit> = {
       let entry = table.get(key);
       if (entry === undefined || entry.expires < now) {
         if (info.max !== 0 && table.size >= info.max && !table.has(key)) return XT_HOTDROP;
-        entry = { credit: cap, prev: now, expires: 0, window: 0 };
+        entry = { credit: cap, prev: now, expires: 0, refills: byteMode ? Number(info.burst) : 0 };
         table.set(key, entry);
       }
       entry.credit = Math.min(cap, entry.credit + now - entry.prev);
       entry.prev = now;
       entry.expires = now + info.expire * 1e6;
-      const price = byteMode ? cost * (Math.floor((pkt.end - pkt.nhoff) / 16) + 1) : cost;
+      const price = byteMode ? Math.min(cap, cost * (((pkt.end - pkt.nhoff) >> 4) + 1)) : cost;
+      if (entry.credit < price && entry.refills > 0) {
+        entry.refills--;
+        entry.credit = cap;
+      }
       const under = entry.credit >= price;
       if (under) entry.credit -= price;
       return yes(under !== ((info.mode & HASH_INVERT) !== 0));

@@ -5,6 +5,7 @@ import { type Ah, ah as ahCodec } from '../../../wire/xt/ah.ts';
 import { type Dccp, dccp as dccpCodec } from '../../../wire/xt/dccp.ts';
 import { type Esp, esp as espCodec } from '../../../wire/xt/esp.ts';
 import { type Icmp, icmp as icmpCodec } from '../../../wire/xt/icmp.ts';
+import { type Ipcomp, ipcomp as ipcompCodec } from '../../../wire/xt/ipcomp.ts';
 import { type Multiport, multiport as multiportCodec } from '../../../wire/xt/multiport.ts';
 import { type Tcp, tcp as tcpCodec } from '../../../wire/xt/tcp.ts';
 import { type Tcpmss, tcpmss as tcpmssCodec } from '../../../wire/xt/tcpmss.ts';
@@ -19,6 +20,7 @@ const IPPROTO_DCCP = 33;
 const IPPROTO_ESP = 50;
 const IPPROTO_AH = 51;
 const IPPROTO_ICMPV6 = 58;
+const IPPROTO_COMP = 108;
 const IPPROTO_SCTP = 132;
 const IPPROTO_UDPLITE = 136;
 
@@ -190,6 +192,22 @@ function spiMatch(name: string, proto: number, codec: typeof espCodec, at: numbe
 }
 export const esp: XtMatch<Esp | Ah> = spiMatch('esp', IPPROTO_ESP, espCodec, 0, 8);
 export const ah: XtMatch<Esp | Ah> = spiMatch('ah', IPPROTO_AH, ahCodec, 4, 12);
+
+/** IPComp has a 16-bit index at offset 2 (RFC 3173). */
+export const ipcomp: XtMatch<Ipcomp> = {
+  name: 'ipcomp',
+  revision: 0,
+  proto: IPPROTO_COMP,
+  codec: ipcompCodec,
+  make(info) {
+    if (info.invert & ~1) throw new KernelError(EINVAL);
+    return (pkt) => {
+      if (pkt.fragoff !== 0) return XT_NO;
+      if (!has(pkt, 4)) return XT_HOTDROP;
+      return inRange(info.spis, pkt.slab.dv.getUint16(pkt.thoff + 2), (info.invert & 1) !== 0) ? XT_YES : XT_NO;
+    };
+  },
+};
 
 export const tcpmss: XtMatch<Tcpmss> = {
   name: 'tcpmss',

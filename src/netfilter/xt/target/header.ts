@@ -19,7 +19,8 @@ function setWord4(pkt: PktInfo, offset: number, value: number): void {
   dv.setUint16(at, value);
 }
 
-function setTos(pkt: PktInfo, octet: number): void {
+/** Writes the type of service octet or traffic class. */
+export function setTos(pkt: PktInfo, octet: number): void {
   const { dv } = pkt.slab;
   if (pkt.pf === NFPROTO_IPV4) setWord4(pkt, 0, (dv.getUint16(pkt.nhoff) & 0xff00) | octet);
   else dv.setUint16(pkt.nhoff, (dv.getUint16(pkt.nhoff) & 0xf00f) | (octet << 4));

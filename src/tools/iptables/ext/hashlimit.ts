@@ -15,7 +15,6 @@ const RATE_MATCH = 64;
 const SCALE = 1000000;
 /** Bytes of one credit. */
 const BYTE_SHIFT = 4n;
-const U64 = 0xffffffffffffffffn;
 const MODES: readonly (readonly [string, number])[] = [
   ['srcip', SIP],
   ['srcport', SPT],
@@ -31,12 +30,19 @@ function byteRate(text: string): bigint | undefined {
 }
 
 function bytesToCost(rate: bigint): bigint {
-  const r = rate >> BYTE_SHIFT;
-  return 0xffffffffn / (r === 0n ? 1n : r);
+  return 0xffffffffn / ((rate >> BYTE_SHIFT) + 1n);
 }
 function costToBytes(cost: bigint): bigint {
-  const r = cost !== 0n ? 0xffffffffn / cost : 0xffffffffn;
-  return (r - 1n) << BYTE_SHIFT;
+  return ((cost !== 0n ? 0xffffffffn / cost : 0xffffffffn) - 1n) << BYTE_SHIFT;
+}
+
+/** Milliseconds an entry lives by default: the rate's unit, or these for byte rates without and with a burst. */
+const BYTE_EXPIRE = 15000;
+const BYTE_EXPIRE_BURST = 60000;
+
+function defaultExpire(s: Hashlimit): number {
+  if (s.mode & BYTES) return s.burst === 0n ? BYTE_EXPIRE : BYTE_EXPIRE_BURST;
+  return rateOf(Number(s.avg), SCALE).unit * 1000;
 }
 
 const BYTE_UNITS: readonly (readonly [string, bigint])[] = [
@@ -45,20 +51,21 @@ const BYTE_UNITS: readonly (readonly [string, bigint])[] = [
   ['', 1n],
 ];
 
-function parseBytes(text: string): bigint | undefined {
-  const rate = byteRate(text);
-  return rate;
-}
-
 function rateText(s: Hashlimit): string {
   if (!(s.mode & BYTES)) {
     const { rate, name } = rateOf(Number(s.avg), SCALE);
     return `${rate}/${name}`;
   }
-  const total = s.mode & RATE_MATCH ? s.avg : costToBytes(s.avg);
+  const total = costToBytes(s.avg);
   for (const [name, unit] of BYTE_UNITS)
     if (total >= unit && (total % unit === 0n || unit === 1n)) return `${total / unit}${name === '' ? 'b' : name}/s`;
   return `${total}b/s`;
+}
+
+function burstText(s: Hashlimit): string {
+  const total = costToBytes(s.avg) * s.burst;
+  const [name, unit] = BYTE_UNITS.find(([, size]) => total >= size) ?? ['', 1n];
+  return `${total / unit}${name === '' ? 'b' : name}`;
 }
 
 function rateOption(name: string, invertAlways: boolean | undefined): Option<Hashlimit> {
@@ -68,7 +75,7 @@ function rateOption(name: string, invertAlways: boolean | undefined): Option<Has
     excl: ['hashlimit', 'hashlimit-upto', 'hashlimit-above'].filter((other) => other !== name),
     parse(s, value, invert, ctx) {
       const above = (invertAlways ?? false) !== invert;
-      const rate = parseBytes(value);
+      const rate = byteRate(value);
       if (rate !== undefined) {
         s.mode |= BYTES;
         s.avg = rate;
@@ -99,7 +106,6 @@ export const hashlimit: Extension<Hashlimit> = {
   init(s, ctx) {
     s.burst = 5n;
     s.gcInterval = 1000;
-    s.expire = 10000;
     s.srcMask = ctx.family === 4 ? 32 : 128;
     s.dstMask = s.srcMask;
   },
@@ -184,29 +190,21 @@ export const hashlimit: Extension<Hashlimit> = {
       throw problem('You have to specify --hashlimit');
     if (s.mode & RATE_MATCH && s.interval === 0) s.interval = 1;
     if (s.mode & BYTES) {
-      if (s.mode & RATE_MATCH) {
-        if (!ctx.seen.has('hashlimit-burst')) s.burst = 0n;
-        return;
+      s.avg = bytesToCost(s.avg);
+      const second = costToBytes(s.avg);
+      if (!ctx.seen.has('hashlimit-burst')) s.burst = 0n;
+      else {
+        if (s.burst < second) throw problem(`burst cannot be smaller than ${second}b`);
+        // The burst is kept in seconds' worth of the rate, rounded up.
+        s.burst = (s.burst + second - 1n) / second;
       }
-      const rate = s.avg;
-      s.avg = bytesToCost(rate);
-      if (ctx.seen.has('hashlimit-burst')) {
-        if (s.burst < costToBytes(s.avg)) throw problem(`burst cannot be smaller than ${costToBytes(s.avg)}b`);
-        s.burst = s.burst / costToBytes(s.avg);
-      } else s.burst = 0n;
-    } else if (s.mode & RATE_MATCH) {
-      s.avg = BigInt(SCALE) / s.avg === 0n ? s.avg : s.avg;
     }
-    if (s.burst > U64) s.burst = U64;
+    if (!ctx.seen.has('hashlimit-htable-expire')) s.expire = defaultExpire(s);
   },
   save(s) {
     let out = ` --hashlimit-${s.mode & INVERT ? 'above' : 'upto'} ${rateText(s)}`;
     if (s.mode & BYTES) {
-      if (s.burst !== 0n && !(s.mode & RATE_MATCH)) {
-        const total = costToBytes(s.avg) * s.burst;
-        const unit = BYTE_UNITS.find(([, size]) => total >= size && total % size === 0n) ?? ['b', 1n];
-        out += ` --hashlimit-burst ${total / unit[1]}${unit[0] === '' ? 'b' : unit[0]}`;
-      }
+      if (s.burst !== 0n) out += ` --hashlimit-burst ${burstText(s)}`;
     } else out += ` --hashlimit-burst ${s.burst}`;
     const modes = MODES.filter(([, bit]) => s.mode & bit).map(([name]) => name);
     if (modes.length > 0) out += ` --hashlimit-mode ${modes.join(',')}`;
@@ -214,7 +212,7 @@ export const hashlimit: Extension<Hashlimit> = {
     if (s.size) out += ` --hashlimit-htable-size ${s.size}`;
     if (s.max) out += ` --hashlimit-htable-max ${s.max}`;
     if (s.gcInterval !== 1000) out += ` --hashlimit-htable-gcinterval ${s.gcInterval}`;
-    if (s.expire !== 10000) out += ` --hashlimit-htable-expire ${s.expire}`;
+    if (s.expire !== defaultExpire(s)) out += ` --hashlimit-htable-expire ${s.expire}`;
     const full = (mask: number): boolean => mask === 32 || mask === 128;
     if (!full(s.srcMask)) out += ` --hashlimit-srcmask ${s.srcMask}`;
     if (!full(s.dstMask)) out += ` --hashlimit-dstmask ${s.dstMask}`;
@@ -232,7 +230,7 @@ export const hashlimit: Extension<Hashlimit> = {
     if (s.size) out += ` htable-size ${s.size}`;
     if (s.max) out += ` htable-max ${s.max}`;
     if (s.gcInterval !== 1000) out += ` htable-gcinterval ${s.gcInterval}`;
-    if (s.expire !== 10000) out += ` htable-expire ${s.expire}`;
+    if (s.expire !== defaultExpire(s)) out += ` htable-expire ${s.expire}`;
     return out;
   },
 };

@@ -134,26 +134,14 @@ function build(name: string, optionNames: readonly string[], names: readonly Nam
       return `${start}${s.type}${s.code[0] !== 0 || s.code[1] !== 255 ? `/${s.code[0]}` : ''}`;
     },
     print(s, _ctx, numeric) {
-      const no = s.invert & 1 ? ' !' : ' ';
-      const named = numeric
-        ? undefined
-        : names.find(([, type, from, to]) => type === s.type && from === s.code[0] && to === s.code[1]);
-      const start = v6 ? ` ipv6-icmp${no}` : ` icmp${no}`;
-      if (!v6 && s.type === 255)
-        return numeric ? `${start.trimEnd()} ${no.trim()}type 255`.replace('  ', ' ') : `${start}any`;
-      if (named !== undefined) return `${start}${named[0]}`;
-      const code =
-        s.code[0] === s.code[1]
-          ? ` code ${s.code[0]}`
-          : s.code[0] !== 0 || s.code[1] !== 255
-            ? ` codes ${s.code[0]}-${s.code[1]}`
-            : '';
-      return (
-        `${v6 ? ' ipv6-icmp' : ' icmp'}${no}${v6 ? '' : ''}type ${s.type}`.replace(
-          'icmptype',
-          v6 ? 'icmp type' : 'icmptype',
-        ) + code
-      );
+      const label = v6 ? ' ipv6-icmp' : ' icmp';
+      const no = s.invert & 1 ? ' !' : '';
+      const named = names.find(([, type, from, to]) => type === s.type && from === s.code[0] && to === s.code[1]);
+      if (!numeric && named !== undefined) return `${label}${no === '' ? ' ' : no}${named[0]}`;
+      let code = '';
+      if (s.code[0] === s.code[1]) code = ` code ${s.code[0]}`;
+      else if (s.code[0] !== 0 || s.code[1] !== 255) code = ` codes ${s.code[0]}-${s.code[1]}`;
+      return `${label}${no}type ${s.type}${code}`;
     },
   };
 }

@@ -12,6 +12,8 @@ const FLAGS: readonly (readonly [string, number])[] = [
   ['log-macdecode', 32],
 ];
 const WARNING = 4;
+/** Names that -L prints shorter than they are given. */
+const SHORT: Readonly<Record<number, string>> = { 3: 'error', 4: 'warn' };
 
 export const LOG: Extension<LogTarget> = {
   kind: 'target',
@@ -57,9 +59,9 @@ export const LOG: Extension<LogTarget> = {
   },
   print(s, _ctx, numeric) {
     let out = ' LOG';
-    out += numeric ? ` flags ${s.flags} level ${s.level}` : ` level ${logLevelName(s.level)}`;
+    out += numeric ? ` flags ${s.flags} level ${s.level}` : ` level ${SHORT[s.level] ?? logLevelName(s.level)}`;
     if (!numeric) for (const [name, bit] of FLAGS) if (s.flags & bit) out += ` ${name.slice(4)}`;
-    if (s.prefix !== '') out += ` prefix ${quoted(s.prefix)}`;
+    if (s.prefix !== '') out += ` prefix "${s.prefix}"`;
     return out;
   },
 };
