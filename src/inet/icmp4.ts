@@ -16,6 +16,10 @@ import { attachConnection, type InetHost } from './stack.ts';
 /** An error quotes as much as fits into 576 bytes (RFC 1812 4.3.2.3). */
 const MAX_ERROR = 576;
 const MS_PER_DAY = 86_400_000;
+/** ICMP types about which an error may be sent: echo, timestamp, information and address mask, questions and answers. */
+const QUESTIONS: number = (1 << 0) | (1 << 8) | (0x3f << 13);
+/** Unreachable destinations a sender may hear of at once; then one each second (route/error_burst, error_cost). */
+const ROUTE_ERROR_BURST = 5;
 
 export class Icmp4 {
   readonly #host: InetHost;
@@ -40,6 +44,16 @@ export class Icmp4 {
     return this.#limit.global(ip4.icmp_msgs_per_sec, ip4.icmp_msgs_burst) && this.#limit.peer(dst, ip4.icmp_ratelimit);
   }
 
+  /** True when a sender may be sent a redirect now (ip_rt_send_redirect). */
+  redirectAllowed(src: number): boolean {
+    return this.#limit.redirect(src);
+  }
+
+  /** True when a sender may be told now that routing has no way for its packet (ip_error). */
+  routeErrorAllowed(src: number): boolean {
+    return this.#limit.peer(src, 1000, ROUTE_ERROR_BURST);
+  }
+
   /**
    * Sends an error about a packet (icmp_send), unless the rules of RFC 1122 3.2.2 forbid it. `info` is the second word of
    * the message (MTU, pointer, gateway). The packet stays the caller's.
@@ -60,7 +74,7 @@ export class Icmp4 {
       // No errors about errors; nor about ICMP that cannot be read.
       if (at + header + 1 > slab.end(p)) return;
       const inner = dv.getUint8(at + header);
-      if (inner > 18 || icmp.isError(inner)) return;
+      if (((QUESTIONS >> inner) & 1) === 0 || inner > 18) return;
     }
     const q = slab.alloc(MAX_ERROR);
     if (q < 0) return;

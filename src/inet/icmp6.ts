@@ -46,8 +46,7 @@ export class Icmp6 {
     if (ip.isMulticast(dv, at + ip.DST) && type !== icmp.ICMPV6_PKT_TOOBIG && !parameter) return;
     if (ip.isUnspecified(dv, at + ip.SRC) || ip.isMulticast(dv, at + ip.SRC)) return;
     const walk = ip.walk(dv, at, slab.end(p), this.#walk);
-    if (walk.protocol === IPPROTO_ICMPV6) {
-      if (walk.fragOffset !== 0) return;
+    if (walk.protocol === IPPROTO_ICMPV6 && walk.fragOffset === 0) {
       // No errors about errors; redirects count as such.
       if (walk.at >= slab.end(p)) return;
       const inner = dv.getUint8(walk.at);

@@ -35,10 +35,11 @@ import {
 } from '../wire/uapi/rtnetlink.ts';
 import { Defrag4, fragment4 } from './frag4.ts';
 import { Icmp4 } from './icmp4.ts';
+import { finishOptions, OPTIONS_OK, readOptions } from './options4.ts';
 import { PathMtu } from './path-mtu.ts';
 import { clearFlow, type FibResult, type Flow, newFibResult, newFlow } from './route.ts';
 import { resultSource4, selectSource4 } from './source.ts';
-import { CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
+import { CB_LARGEST_FRAGMENT, CB_OPTIONS, type InetHost } from './stack.ts';
 
 const RTAX_MTU = 2;
 /** `rtFlags`: routing refused; the errno is in the low byte (ip_error). */
@@ -90,6 +91,7 @@ export class Ip4 {
       const reason = this.#routeInput(p, dev);
       if (reason !== 0) return this.#drop(p, reason);
     } else if (slab.rtType(p) === RTN_UNICAST) return this.#drop(p, DROP.IP_INVALID_DEST);
+    if (header > ip.HEADER_LENGTH && !this.#options(p)) return;
     this.#dispatch(p, dev);
   }
 
@@ -107,6 +109,23 @@ export class Ip4 {
     }
   }
 
+  /** False: something in the options is wrong, and the packet gone. */
+  #options(p: number): boolean {
+    const found = readOptions(this, p);
+    if (found === OPTIONS_OK) return true;
+    if (found >= 0) this.icmp.error(p, icmp.ICMP_PARAMETERPROB, 0, found << 24);
+    this.#drop(p, DROP.IP_INHDR);
+    return false;
+  }
+
+  /** True when the address at `at` is not to be reached by a unicast route: this host's own, broadcast or multicast. */
+  ownAddress(at: number): boolean {
+    const address = this.host.world.slab.dv.getUint32(at);
+    this.#key[0] = address;
+    this.#key[1] = this.#key[2] = this.#key[3] = 0;
+    return address >>> 28 === 14 || address === 0xffffffff || this.host.addresses.isLocal(AF_INET, this.#key);
+  }
+
   /** Routing said no: an ICMP error to the sender when this host forwards. */
   #routeError(p: number, dev: NetDevice, errno: number): void {
     const { sysctls } = this.host;
@@ -121,7 +140,9 @@ export class Ip4 {
         : errno === EACCES
           ? icmp.ICMP_PKT_FILTERED
           : icmp.ICMP_NET_UNREACH;
-    this.icmp.error(p, icmp.ICMP_DEST_UNREACH, code, 0);
+    const { slab } = this.host.world;
+    if (this.icmp.routeErrorAllowed(ip.srcAddr(slab.dv, slab.network(p))))
+      this.icmp.error(p, icmp.ICMP_DEST_UNREACH, code, 0);
     this.#drop(p, reason);
   }
 
@@ -171,8 +192,8 @@ export class Ip4 {
       if (src !== 0 && this.#martianSource(p, dev, src, dst) < 0) return DROP.IP_LOCAL_SOURCE;
       return this.#setRoute(p, RTN_BROADCAST, this.host.lo.ifindex);
     }
-    if (src >>> 24 === 0) return DROP.IP_INVALID_SOURCE;
-    if (dst >>> 24 === 0) return DROP.IP_INVALID_DEST;
+    if (src === 0) return DROP.IP_INVALID_SOURCE;
+    if (dst === 0) return DROP.IP_INVALID_DEST;
     if (dst >>> 24 === 127 && !loopback && sysctls.conf4(dev.ifindex, 'route_localnet') === 0) return DROP.IP_LOCALNET;
     if (src >>> 24 === 127 && !loopback && sysctls.conf4(dev.ifindex, 'route_localnet') === 0) return DROP.IP_LOCALNET;
     const flow = this.#flowOf(p, 0, dev.ifindex);
@@ -325,6 +346,7 @@ export class Ip4 {
     if (dev.ifindex === slab.oif(p)) this.#redirect(p, dev);
     slab.setPriority(p, PRIORITY[(ip.tos(dv, at) & 0x1e) >> 1]);
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_FORWARD, p, dev.ifindex, slab.oif(p)) !== NF_ACCEPT) return;
+    if (slab.cb(p, CB_OPTIONS) !== 0) finishOptions(this, p);
     this.output(p, dev.ifindex);
   }
 
@@ -352,7 +374,7 @@ export class Ip4 {
           sameNet(a.local[0], src, a.prefixLength) &&
           sameNet(a.local[0], gateway, a.prefixLength),
       );
-    if (onlink) this.icmp.error(p, icmp.ICMP_REDIRECT, 1, gateway);
+    if (onlink && this.icmp.redirectAllowed(src)) this.icmp.error(p, icmp.ICMP_REDIRECT, 1, gateway);
   }
 
   /** Behind FORWARD or LOCAL_OUT: POST_ROUTING, then fragments, then the neighbour. Owns the packet. */

@@ -102,7 +102,7 @@ export class Ip6 {
     }
     slab.setNetwork(p, at);
     slab.setTransport(p, at + ip.HEADER_LENGTH);
-    if (ip.nextHeader(dv, at) === IPPROTO_HOPOPTS && !checkOptions(this, p, at + ip.HEADER_LENGTH)) return;
+    if (ip.nextHeader(dv, at) === IPPROTO_HOPOPTS && !checkOptions(this, p, at + ip.HEADER_LENGTH, true)) return;
     if (loopback) loadWords(this.#before, dv, dst, 16);
     if (this.host.hooks.run(NFPROTO_IPV6, NF_INET_PRE_ROUTING, p, dev.ifindex, 0) !== NF_ACCEPT) return;
     // What came over lo has its route already, unless translation gave it another destination.
@@ -253,14 +253,14 @@ export class Ip6 {
         // Only directly behind the fixed header, where `receive` has looked at it.
         if (cursor !== at + ip.HEADER_LENGTH) return this.#badHeader(packet, where);
       } else if (next === IPPROTO_DSTOPTS) {
-        if (!checkOptions(this, packet, cursor)) return;
+        if (!checkOptions(this, packet, cursor, false)) return;
       } else if (next === IPPROTO_ROUTING) {
         // Segments left: routing types that a host does not act on are errors (RFC 8200 4.4, RFC 5095).
         if (dv.getUint8(cursor + 3) !== 0) {
           this.icmp.error(packet, icmp.ICMPV6_PARAMPROB, icmp.ICMPV6_HDR_FIELD, cursor + 2 - at);
           return this.#drop(packet, DROP.IPV6_BAD_EXTHDR);
         }
-      } else if (next === IPPROTO_FRAGMENT) {
+      } else if (next === IPPROTO_FRAGMENT && (dv.getUint16(cursor + 2) & 0xfff9) !== 0) {
         packet = this.defrag.add(packet, cursor, 'in');
         if (packet < 0) return;
         at = slab.network(packet);
@@ -269,7 +269,8 @@ export class Ip6 {
         cursor = at + ip.HEADER_LENGTH;
         continue;
       } else break;
-      const length = ip.extensionLength(dv, next, cursor);
+      // An atomic fragment (RFC 6946) needs no others: its header is one more to step over.
+      const length = next === IPPROTO_FRAGMENT ? 8 : ip.extensionLength(dv, next, cursor);
       if (cursor + length > slab.end(packet)) return this.#drop(packet, DROP.IPV6_BAD_EXTHDR);
       where = cursor;
       next = dv.getUint8(cursor);

@@ -2,7 +2,7 @@
  * Hop-by-hop and destination options (RFC 8200 4.2): each option must be known, or its type says what to do.
  */
 import { DROP } from '../core/drop.ts';
-import { ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION } from '../wire/icmpv6.ts';
+import { ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_UNK_OPTION } from '../wire/icmpv6.ts';
 import * as ip from '../wire/ipv6.ts';
 import type { Ip6 } from './ip6.ts';
 
@@ -14,7 +14,7 @@ const JUMBO = 0xc2;
 const HOME_ADDRESS = 0xc9;
 
 /** Looks through the options header at `at`. False: the packet has been dropped (and answered where it must be). */
-export function checkOptions(ip6: Ip6, p: number, at: number): boolean {
+export function checkOptions(ip6: Ip6, p: number, at: number, hopByHop: boolean): boolean {
   const { world, name } = ip6.host;
   const { slab } = world;
   const { dv } = slab;
@@ -44,7 +44,15 @@ export function checkOptions(ip6: Ip6, p: number, at: number): boolean {
       for (let k = i + 2; k < i + length; k++) if (dv.getUint8(k) !== 0) return bad();
     } else {
       padding = 0;
-      if (type !== ROUTER_ALERT && type !== CALIPSO && type !== JUMBO && type !== HOME_ADDRESS) {
+      if (hopByHop && type === ROUTER_ALERT) {
+        if (length !== 4) return bad();
+      } else if (hopByHop && type === JUMBO) {
+        // A packet this long cannot be here: what claims it is wrong (RFC 2675 section 3).
+        if (length !== 6 || ((i - network) & 3) !== 2) return bad();
+        const wrong = dv.getUint32(i + 2) <= 0xffff ? i + 2 : ip.payloadLength(dv, network) !== 0 ? i : 0;
+        if (wrong !== 0) ip6.icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong - network);
+        return bad();
+      } else if (hopByHop ? type !== CALIPSO : type !== HOME_ADDRESS) {
         const action = type >> 6;
         if (action === 1) return bad();
         if (action === 2 || (action === 3 && !ip.isMulticast(dv, network + ip.DST))) {

@@ -8,10 +8,14 @@ const MS = 1e6;
 /** A destination may save up this many errors (XRLIM_BURST_FACTOR). */
 const BURST_FACTOR = 6;
 const MAX_PEERS = 4096;
+// net.ipv4.route.redirect_load in milliseconds, and redirect_number.
+const REDIRECT_LOAD = 20;
+const REDIRECT_NUMBER = 9;
 
 export class IcmpRateLimit {
   readonly #world: World;
   readonly #peers = new Map<number, { tokens: number; last: number }>();
+  readonly #redirects = new Map<number, { sent: number; last: number }>();
   #credit = -1;
   #stamp = 0;
 
@@ -33,17 +37,36 @@ export class IcmpRateLimit {
     return true;
   }
 
+  /** Redirects to one sender: at most nine, each wait twice the one before, until it has been quiet for 20 seconds. */
+  redirect(destination: number): boolean {
+    const { now } = this.#world;
+    let peer = this.#redirects.get(destination);
+    if (peer === undefined) {
+      if (this.#redirects.size >= MAX_PEERS) this.#redirects.clear();
+      peer = { sent: 0, last: now };
+      this.#redirects.set(destination, peer);
+    } else if (now > peer.last + (REDIRECT_LOAD << REDIRECT_NUMBER) * 2 * MS) peer.sent = 0;
+    if (peer.sent >= REDIRECT_NUMBER) {
+      peer.last = now;
+      return false;
+    }
+    if (peer.sent !== 0 && now <= peer.last + (REDIRECT_LOAD << peer.sent) * MS) return false;
+    peer.last = now;
+    peer.sent++;
+    return true;
+  }
+
   /** The limit of one destination (any number that tells it): one error per `intervalMs`, six saved up. */
-  peer(destination: number, intervalMs: number): boolean {
+  peer(destination: number, intervalMs: number, factor: number = BURST_FACTOR): boolean {
     if (intervalMs === 0) return true;
     const { now } = this.#world;
     let peer = this.#peers.get(destination);
     if (peer === undefined) {
       if (this.#peers.size >= MAX_PEERS) this.#peers.clear();
-      peer = { tokens: intervalMs * BURST_FACTOR, last: now };
+      peer = { tokens: intervalMs * factor, last: now };
       this.#peers.set(destination, peer);
     }
-    peer.tokens = Math.min(peer.tokens + (now - peer.last) / MS, intervalMs * BURST_FACTOR);
+    peer.tokens = Math.min(peer.tokens + (now - peer.last) / MS, intervalMs * factor);
     peer.last = now;
     if (peer.tokens < intervalMs) return false;
     peer.tokens -= intervalMs;

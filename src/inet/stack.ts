@@ -32,6 +32,8 @@ export type InetHost = {
 /** Scratch words (`slab.cb`) of the network layer: where a fragment's own header lies, and the largest fragment a packet was made from. */
 export const CB_FRAGMENT_HEADER = 0;
 export const CB_LARGEST_FRAGMENT = 1;
+/** What the IPv4 options of a packet still want (options4). */
+export const CB_OPTIONS = 2;
 
 /** A transport protocol: gets packets for this host, and ICMP errors about packets it sent. */
 export type TransportHandler = {

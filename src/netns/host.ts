@@ -179,20 +179,29 @@ export class Host implements InetHost {
     slab.setTstamp(p, this.world.now);
     slab.setPktType(p, this.#packetType(dev, mac));
     slab.pull(p, ethernet.HEADER_LENGTH);
-    let type = ethernet.type(dv, mac);
-    if (type === ethernet.ETH_P_8021Q || type === ethernet.ETH_P_8021AD) {
-      if (slab.len(p) < ethernet.VLAN_HEADER_LENGTH) return this.world.drop(p, DROP.DEV_HDR, this.name);
-      slab.setVlan(p, type, ethernet.vlanTci(dv, mac + 14));
-      type = ethernet.vlanType(dv, mac + 14);
-      // The tag goes into metadata: addresses move up to the inner type.
-      slab.u8.copyWithin(mac + 4, mac, mac + 12);
-      slab.setMac(p, mac + 4);
-      slab.pull(p, ethernet.VLAN_HEADER_LENGTH);
-    }
-    slab.setProtocol(p, type);
+    slab.setProtocol(p, ethernet.type(dv, mac));
     slab.setNetwork(p, slab.head(p));
+    if (!this.#untag(p)) return this.world.drop(p, DROP.DEV_HDR, this.name);
     if (this.world.traced(p)) this.world.trace(p, { kind: 'receive', host: this.name, ifindex, dev: dev.name });
     this.input(p, dev);
+  }
+
+  /** Takes a VLAN tag, if there is one, out of the frame into the metadata; false when the frame ends in it. */
+  #untag(p: number): boolean {
+    const { slab } = this.world;
+    const type = slab.protocol(p);
+    if (type !== ethernet.ETH_P_8021Q && type !== ethernet.ETH_P_8021AD) return true;
+    if (slab.len(p) < ethernet.VLAN_HEADER_LENGTH) return false;
+    const mac = slab.mac(p);
+    const at = slab.head(p);
+    slab.setVlan(p, type, ethernet.vlanTci(slab.dv, at));
+    slab.setProtocol(p, ethernet.vlanType(slab.dv, at));
+    // The addresses move up to the inner type.
+    slab.u8.copyWithin(mac + 4, mac, mac + 12);
+    slab.setMac(p, mac + 4);
+    slab.pull(p, ethernet.VLAN_HEADER_LENGTH);
+    slab.setNetwork(p, slab.head(p));
+    return true;
   }
 
   /** A packet behind its link header, on a device (its own or a VLAN's). Owns the packet. */
@@ -214,8 +223,14 @@ export class Host implements InetHost {
       }
     }
     if (dev.master !== 0 && this.bridgeInput?.(dev, p)) return;
-    // Frames of a VLAN that nobody has are not for this host.
-    if (proto !== 0 && (slab.vlanTci(p) & 0xfff) !== 0) slab.setPktType(p, PACKET_OTHERHOST);
+    if (proto !== 0) {
+      // Frames of a VLAN that nobody has are not for this host; a tag of VLAN 0 is a priority only and ends here.
+      const priority = (slab.vlanTci(p) & 0xfff) === 0;
+      if (!priority) slab.setPktType(p, PACKET_OTHERHOST);
+      slab.setVlan(p, 0, 0);
+      if (priority && !this.#untag(p)) return this.world.drop(p, DROP.DEV_HDR, this.name);
+      if (slab.vlanProto(p) !== 0) return this.input(p, dev);
+    }
     switch (slab.protocol(p)) {
       case ethernet.ETH_P_IP:
         return this.ip4.receive(dev, p);

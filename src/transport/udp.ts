@@ -168,6 +168,7 @@ export class Udp implements TransportHandler {
     const available = slab.end(p) - at;
     if (!udp.check(dv, at, available)) return world.drop(p, DROP.PKT_TOO_SMALL, name);
     const length = udp.length(dv, at);
+    slab.setLen(p, at + length - slab.head(p));
     if (udp.checksum(dv, at) !== 0) {
       const pseudo =
         family === AF_INET
