@@ -268,7 +268,7 @@ export class Ip6 {
         where = at + 6;
         cursor = at + ip.HEADER_LENGTH;
         continue;
-      } else break;
+      } else if (next !== IPPROTO_FRAGMENT) break;
       // An atomic fragment (RFC 6946) needs no others: its header is one more to step over.
       const length = next === IPPROTO_FRAGMENT ? 8 : ip.extensionLength(dv, next, cursor);
       if (cursor + length > slab.end(packet)) return this.#drop(packet, DROP.IPV6_BAD_EXTHDR);
