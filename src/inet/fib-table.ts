@@ -7,7 +7,7 @@ import { AF_INET6 } from '../wire/address.ts';
 import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } from '../wire/uapi/netlink.ts';
 import { RTN_UNICAST, RTNH_F_DEAD, RTNH_F_LINKDOWN } from '../wire/uapi/rtnetlink.ts';
 import { type FibDevices, routeErrno, selectPath } from './fib-path.ts';
-import { PrefixTree, TREE_DEPTH } from './prefix-tree.ts';
+import { PrefixTree } from './prefix-tree.ts';
 import type { FibResult, Flow, Nexthop, Route } from './route.ts';
 import { sameWords } from './words.ts';
 
@@ -39,7 +39,6 @@ export class FibTable {
   readonly id: number;
   readonly family: number;
   readonly #tree = new PrefixTree<Route[]>();
-  readonly #path: Route[][] = new Array<Route[]>(TREE_DEPTH);
 
   constructor(family: number, id: number) {
     this.family = family;
@@ -67,9 +66,8 @@ export class FibTable {
    * error of a blackhole, unreachable or prohibit route.
    */
   lookup(flow: Flow, out: FibResult, devices: FibDevices): number {
-    const path = this.#path;
-    for (let i = this.#tree.covering(flow.dst, path) - 1; i >= 0; i--) {
-      const list = path[i];
+    for (let i = this.#tree.covering(flow.dst) - 1; i >= 0; i--) {
+      const list = this.#tree.covered(i);
       for (let k = 0; k < list.length; k++) {
         const route = list[k];
         if (route.tos !== 0 && route.tos !== flow.tos) continue;

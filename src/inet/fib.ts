@@ -11,6 +11,7 @@
 import { EACCES, EAGAIN, EEXIST, EINVAL, ENETUNREACH, ENOENT, EPERM, KernelError } from '../core/errno.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import {
+  FIB_RULE_INVERT,
   FIB_RULE_PERMANENT,
   FR_ACT_BLACKHOLE,
   FR_ACT_GOTO,
@@ -27,7 +28,7 @@ import {
   RTNH_F_LINKDOWN,
 } from '../wire/uapi/rtnetlink.ts';
 import type { FibDevices } from './fib-path.ts';
-import { defaultRules, type FibRule, ruleMatches } from './fib-rule.ts';
+import { defaultRules, type FibRule, makeRule, ruleMatches } from './fib-rule.ts';
 import { type FibChange, FibTable } from './fib-table.ts';
 import type { FibResult, Flow, Nexthop, Route } from './route.ts';
 import { sameWords } from './words.ts';
@@ -49,7 +50,13 @@ export class Fib {
   onRoute: RouteListener | undefined;
   readonly #tables = new Map<number, FibTable>();
   // Direct pointers for the rules' tables: no map look-up per packet.
-  #rules: { readonly rule: FibRule; readonly table: FibTable | undefined; readonly target: number }[] = [];
+  // `plain`: the rule speaks about every packet, as the first three do.
+  #rules: {
+    readonly rule: FibRule;
+    readonly table: FibTable | undefined;
+    readonly target: number;
+    readonly plain: boolean;
+  }[] = [];
 
   constructor(family: number, devices: FibDevices) {
     this.family = family;
@@ -91,8 +98,8 @@ export class Fib {
     out.table = 0;
     const rules = this.#rules;
     for (let i = 0, steps = 0; i < rules.length && steps < MAX_RULES; i++, steps++) {
-      const { rule, table, target } = rules[i];
-      if (!ruleMatches(rule, flow, this.devices)) continue;
+      const { rule, table, target, plain } = rules[i];
+      if (!plain && !ruleMatches(rule, flow, this.devices)) continue;
       switch (rule.action) {
         case FR_ACT_TO_TBL: {
           if (table === undefined) break;
@@ -174,6 +181,17 @@ export class Fib {
     this.#rules = rules.map((rule) => ({
       rule,
       table: this.#tables.get(rule.table),
+      plain: sameRule(
+        rule,
+        makeRule({
+          family: rule.family,
+          priority: rule.priority,
+          action: rule.action,
+          table: rule.table,
+          target: rule.target,
+          protocol: rule.protocol,
+        }),
+      ),
       target: rule.action === FR_ACT_GOTO ? rules.findIndex((r) => r.priority >= rule.target) : -1,
     }));
     for (const entry of this.#rules)
@@ -276,5 +294,6 @@ export class Fib {
 }
 
 function sameRule(a: FibRule, b: FibRule): boolean {
-  return JSON.stringify({ ...a, flags: 0 }) === JSON.stringify({ ...b, flags: 0 });
+  const text = (rule: FibRule): string => JSON.stringify({ ...rule, flags: rule.flags & FIB_RULE_INVERT });
+  return text(a) === text(b);
 }
