@@ -57,7 +57,8 @@ Examples:  netloom run lab.yml staff -- ping -c 2 10.0.20.10
            netloom run lab.yml gateway -- nft list ruleset
 `;
 
-export function addLab(program: Command): void {
+/** `argv`: the words as they were typed; `--` among them is for the command of the lab, not for ours. */
+export function addLab(program: Command, argv: readonly string[]): void {
   for (const [name, run, help, description] of [
     ['up', runUp, UP_HELP, 'bring up the hosts of a lab file and run its checks'],
     ['run', runRun, RUN_HELP, 'bring up a lab and run a command on one of its nodes'],
@@ -71,8 +72,7 @@ export function addLab(program: Command): void {
       .passThroughOptions()
       .argument('[args...]')
       .action((_args: string[], _options: unknown, command: Command) => {
-        // The words as they were typed: `--` is for the command of the lab, not for ours.
-        const typed = process.argv.slice(process.argv.indexOf(command.name()) + 1);
+        const typed = argv.slice(argv.indexOf(command.name()) + 1);
         const own = typed.includes('--') ? typed.slice(0, typed.indexOf('--')) : typed;
         if (own.includes('--help') || own.includes('-h')) process.stdout.write(help.slice(1));
         else process.exitCode = run(typed, labIo);

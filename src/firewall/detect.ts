@@ -26,6 +26,7 @@ export function detectKind(text: string, file: string, six?: boolean): RulesKind
     /^\s*(?:flush\s+ruleset|include\s+"|define\s+\w+\s*=|(?:add|insert|create)\s+(?:rule|chain|set|map)\s)/m.test(code)
   )
     return 'nft';
+  if (/\.nft$/.test(file)) return 'nft';
   if (TOOL_LINE.test(code) || /^\s*\w+=\S/m.test(code)) return 'shell';
   if (code.trim() === '') return 'nft';
   throw new BadInput(

@@ -61,7 +61,9 @@ export function parseAddrJson(text: string): IfaceSpec[] {
       const list = Array.isArray(link.addr_info) ? (link.addr_info as Record<string, unknown>[]) : [];
       return {
         name: link.ifname as string,
-        addresses: list.filter((a) => a.local).map((a) => `${a.local}/${a.prefixlen}`),
+        addresses: list
+          .filter((a) => a.local && !/^fe80:/i.test(String(a.local)))
+          .map((a) => `${a.local}/${a.prefixlen}`),
       };
     });
 }

@@ -1,6 +1,6 @@
 /** The lines that the rules of an nft script were written on, from the script's syntax tree. */
 import type { Rule } from '../tools/nft/ast.ts';
-import { parse } from '../tools/nft/parser/index.ts';
+import { parseScript } from '../tools/nft/index.ts';
 import type { Location, Source } from '../tools/nft/source.ts';
 import type { RuleName, RulePlace } from './rule-book.ts';
 
@@ -10,14 +10,7 @@ export function nftPlaces(
   file: string,
   readFile: (path: string) => string,
 ): { readonly name: RuleName; readonly place: RulePlace }[] {
-  const include = (path: string): Source[] | undefined => {
-    try {
-      return [{ name: path, text: readFile(path) }];
-    } catch {
-      return undefined;
-    }
-  };
-  const { commands } = parse({ name: file, text }, { include });
+  const { commands } = parseScript(text, { readFile }, { file });
   const lines = new Lines();
   const out: { name: RuleName; place: RulePlace }[] = [];
   const add = (rule: Rule): void => {

@@ -13,6 +13,7 @@ import {
   iptablesRestore,
   iptablesSave,
 } from './iptables/index.ts';
+import { nft } from './nft/index.ts';
 import { ping } from './ping/ping.ts';
 import type { PingHost } from './ping/socket.ts';
 import { sysctl } from './sysctl/sysctl.ts';
@@ -37,6 +38,7 @@ export const TOOLS: ToolTable = {
   iptables,
   'iptables-restore': iptablesRestore,
   'iptables-save': iptablesSave,
+  nft,
   sysctl,
 };
 

@@ -17,7 +17,7 @@ function make(ctx: InitContext, limit: number, flags: number): Expr {
     eval(regs, pkt) {
       const count = list.add(pkt.p, pkt.pf);
       if (count < 0) regs.verdict = H.NF_DROP;
-      else if (count > limit !== inverted) return;
+      else if (count > limit === inverted) return;
       else regs.verdict = U.NFT_BREAK;
     },
     dump(w) {
