@@ -132,6 +132,31 @@ test('commands that netloom does not have are named', () => {
   expect(a.exec('ping -c 1 ::1').code).toBe(0);
 });
 
+test('nft rules of a lab file filter and translate, and a broken ruleset is an error with its place', () => {
+  const files: Record<string, string> = {
+    'fw.nft': `table inet fw {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    iifname "eth1" icmp type echo-request counter accept
+  }
+  chain post {
+    type nat hook postrouting priority srcnat;
+    oifname "eth2" masquerade
+  }
+}
+`,
+  };
+  const readFile = (path: string): string => files[path];
+  const net = lab(ROUTED, { readFile });
+  const [a, r, b] = ['a', 'r', 'b'].map((name) => net.host(name));
+  r.run('nft -f fw.nft');
+  expect(a.exec('ping -c 1 b').code).toBe(0);
+  expect(b.exec('ping -c 1 -W 1 10.0.1.2').code).toBe(1);
+  files['bad.nft'] = 'table ip x {\n  chain y { tcp dport http accpet }\n}\n';
+  expect(r.exec('nft -f bad.nft').stderr).toMatch(/^bad\.nft:2:\d+-\d+: Error: /);
+});
+
 const tshark = spawnSync('tshark', ['-v']).status === 0;
 if (!tshark) console.log('lab.test: no tshark here; captures are not checked with it');
 
