@@ -73,13 +73,13 @@ function difference(
 }
 
 /** Objects that the rules of a file name: declared in the file of nft's own tests that the record comes from. */
-function objects(root: string, file: string, family: string): string {
+function objects(root: string, file: string, family: string, rule: string): string {
   const path = join(root, '../nft-py-1.0.6', file.replace('.jsonl', ''));
   if (!existsSync(path)) return '';
   let out = '';
   for (const line of readFileSync(path, 'utf8').split('\n')) {
     const object = /^%(\S+) type ([a-z ]+?) (\{.*\}|[^{;]+);ok$/.exec(line);
-    if (object) out += `add ${object[2]} ${family} t ${object[1]} ${object[3]}\n`;
+    if (object && rule.includes(object[1])) out += `add ${object[2]} ${family} t ${object[1]} ${object[3]}\n`;
   }
   return out;
 }
@@ -98,7 +98,7 @@ function judge(
   const text =
     `add table ${family} t\n${chain(record, 'c', record.prio)}` +
     record.setup.map((line) => `add ${line.replaceAll('{F}', family).replaceAll('{T}', 't')}\n`).join('');
-  const problem = load(router, `${text}${objects(root, file, family)}add rule ${family} t c ${record.rule}\n`, id);
+  const problem = load(router, `${text}${objects(root, file, family, record.rule)}add rule ${family} t c ${record.rule}\n`, id);
   if (problem !== undefined) return [`load: ${problem}`];
   if (record.type !== 'nat')
     router.observe(

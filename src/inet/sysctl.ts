@@ -124,6 +124,7 @@ const MERGE4: Readonly<Record<string, Merge>> = {
   arp_accept: 'max',
   route_localnet: 'or',
   mc_forwarding: 'and',
+  accept_source_route: 'and',
   promote_secondaries: 'or',
 };
 

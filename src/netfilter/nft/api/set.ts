@@ -21,6 +21,8 @@ const NFT_SET_CONCAT = 0x80;
 const NFT_SET_EXPR = 0x100;
 const ALL_FLAGS = 0x1ff;
 const KEY_MAX = 64;
+/** Bytes of a verdict in the kernel (struct nft_verdict), which messages give as the data length of verdict maps. */
+const VERDICT_LENGTH = 16;
 
 function newBackend(flags: number, keyLength: number, fields: readonly number[]): SetBackend {
   if (!(flags & U.NFT_SET_INTERVAL)) return new HashBackend(keyLength);
@@ -173,7 +175,7 @@ export function setMessage(
     if (set.flags) w.beU32(U.NFTA_SET_FLAGS, set.flags & ~NFT_SET_EXPR);
     w.beU32(U.NFTA_SET_KEY_TYPE, set.keyType).beU32(U.NFTA_SET_KEY_LEN, set.keyLength);
     if (set.flags & U.NFT_SET_MAP)
-      w.beU32(U.NFTA_SET_DATA_TYPE, set.dataType).beU32(U.NFTA_SET_DATA_LEN, set.dataLength);
+      w.beU32(U.NFTA_SET_DATA_TYPE, set.dataType).beU32(U.NFTA_SET_DATA_LEN, set.dataLength || VERDICT_LENGTH);
     if (set.flags & U.NFT_SET_OBJECT) w.beU32(U.NFTA_SET_OBJ_TYPE, set.objectType);
     if (set.timeoutMs) w.beU64(U.NFTA_SET_TIMEOUT, BigInt(set.timeoutMs));
     if (set.gcIntervalMs) w.beU32(U.NFTA_SET_GC_INTERVAL, set.gcIntervalMs);
@@ -193,7 +195,9 @@ export function setMessage(
         for (const expr of set.exprs) dumpExpr(n, U.NFTA_LIST_ELEM, expr, false);
       });
     }
-    w.beU32(U.NFTA_SET_COUNT, set.count);
+    // Of interval sets the kernel counts intervals, which are two elements each.
+    const pairs = set.backend instanceof IntervalBackend;
+    w.beU32(U.NFTA_SET_COUNT, pairs ? set.count >> 1 : set.count);
   });
 }
 

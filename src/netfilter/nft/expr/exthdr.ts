@@ -179,7 +179,8 @@ export const exthdr: ExprKind = {
         },
         dump(w) {
           w.beU32(U.NFTA_EXTHDR_SREG, regNumber(from)).u8(U.NFTA_EXTHDR_TYPE, type);
-          w.beU32(U.NFTA_EXTHDR_OFFSET, offset).beU32(U.NFTA_EXTHDR_LEN, length).beU32(U.NFTA_EXTHDR_OP, op);
+          w.beU32(U.NFTA_EXTHDR_OFFSET, offset).beU32(U.NFTA_EXTHDR_LEN, length);
+          w.beU32(U.NFTA_EXTHDR_FLAGS, 0).beU32(U.NFTA_EXTHDR_OP, op);
         },
       };
     }
