@@ -29,7 +29,7 @@ export function ackMessage(m: Message, error: unknown): Message {
             `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
           );
   const w = new AttrWriter();
-  // The failed message is not quoted beyond its header (NETLINK_CAP_ACK).
+  // As in Linux, a request that failed is quoted in full, one that did not by its header only.
   const fixed = new Uint8Array(4 + NLMSG_HDRLEN);
   const view = new DataView(fixed.buffer);
   view.setInt32(0, -(failure?.errno ?? 0), true);
@@ -39,7 +39,8 @@ export function ackMessage(m: Message, error: unknown): Message {
   view.setUint32(12, m.seq, true);
   view.setUint32(16, m.port, true);
   w.raw(fixed);
-  let flags = NLM_F_CAPPED;
+  let flags: number = failure ? 0 : NLM_F_CAPPED;
+  if (failure) w.raw(m.payload);
   if (failure?.extack !== undefined) {
     w.string(NLMSGERR_ATTR_MSG, failure.extack);
     flags |= NLM_F_ACK_TLVS;

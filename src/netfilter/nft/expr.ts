@@ -22,8 +22,8 @@ export type Expr = {
   readonly name: string;
   /** Works on the registers; sets `regs.verdict` to NFT_BREAK when it does not match. Never throws, never allocates. */
   eval(regs: Regs, pkt: PktInfo): void;
-  /** Writes the children of NFTA_EXPR_DATA. `reset` zeroes counters after reading them. */
-  dump(w: AttrWriter, reset: boolean): void;
+  /** Writes the children of NFTA_EXPR_DATA; without it there is none. `reset` zeroes counters after reading them. */
+  dump?(w: AttrWriter, reset: boolean): void;
   /**
    * Gives back what `init` took hold of (chain uses, set bindings, conntrack reference). Called once, when the rule goes;
    * `undo` takes the steps that bring it back if the transaction is aborted.

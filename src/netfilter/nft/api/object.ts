@@ -4,7 +4,7 @@
 import { EBUSY, EEXIST, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import { type AttrWriter, attrMap, getBeU64, getString } from '../../../wire/netlink/attr.ts';
 import type { Message } from '../../../wire/netlink/message.ts';
-import { NLM_F_EXCL } from '../../../wire/uapi/netlink.ts';
+import { NLM_F_APPEND, NLM_F_EXCL } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { connlimit } from '../expr/connlimit.ts';
 import { counter } from '../expr/counter.ts';
@@ -99,9 +99,9 @@ function objectMessage(
 ): Message {
   return nftMessage(U.NFT_MSG_NEWOBJ, flags, req, object.table.family, nft.generation, (w: AttrWriter) => {
     w.string(U.NFTA_OBJ_TABLE, object.table.name).string(U.NFTA_OBJ_NAME, object.name);
-    w.beU64(U.NFTA_OBJ_HANDLE, BigInt(object.handle)).beU32(U.NFTA_OBJ_TYPE, object.type);
+    w.beU32(U.NFTA_OBJ_TYPE, object.type).beU64(U.NFTA_OBJ_HANDLE, BigInt(object.handle));
     w.beU32(U.NFTA_OBJ_USE, object.use);
-    w.nest(U.NFTA_OBJ_DATA, (d) => object.impl.dump(d, reset));
+    w.nest(U.NFTA_OBJ_DATA, (d) => object.impl.dump?.(d, reset));
     if (object.userdata) w.bytes(U.NFTA_OBJ_USERDATA, object.userdata);
   });
 }
@@ -113,7 +113,7 @@ export function* getObjects(nft: Nftables, req: Request, flags: number, reset: b
     if (req.family !== 0 && table.family !== req.family) continue;
     if (tableName && getString(tableName.payload) !== table.name) continue;
     for (const object of table.objects.values()) {
-      if (type === 0 || object.type === type) yield objectMessage(nft, req, object, flags, reset);
+      if (type === 0 || object.type === type) yield objectMessage(nft, req, object, flags | NLM_F_APPEND, reset);
     }
   }
 }

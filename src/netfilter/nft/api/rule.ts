@@ -136,7 +136,10 @@ export function deleteRule(nft: Nftables, tx: Transaction, req: Request): void {
 }
 
 export function dumpExpr(w: AttrWriter, type: number, expr: Expr, reset: boolean): void {
-  w.nest(type, (n) => n.string(U.NFTA_EXPR_NAME, expr.name).nest(U.NFTA_EXPR_DATA, (d) => expr.dump(d, reset)));
+  w.nest(type, (n) => {
+    n.string(U.NFTA_EXPR_NAME, expr.name);
+    if (expr.dump !== undefined) n.nest(U.NFTA_EXPR_DATA, (d) => expr.dump!(d, reset));
+  });
 }
 
 export function ruleMessage(

@@ -56,7 +56,9 @@ export function newSet(nft: Nftables, tx: Transaction, req: Request): NftSet {
   if (isMap && isObject) throw new KernelError(EOPNOTSUPP);
   if ((flags & (U.NFT_SET_EVAL | U.NFT_SET_OBJECT)) === (U.NFT_SET_EVAL | U.NFT_SET_OBJECT))
     throw new KernelError(EOPNOTSUPP);
-  if (flags & U.NFT_SET_ANONYMOUS && flags & (U.NFT_SET_TIMEOUT | U.NFT_SET_EVAL)) throw new KernelError(EOPNOTSUPP);
+  const fixed = (mask: number): boolean => (flags & (mask | U.NFT_SET_EVAL)) === mask;
+  if (fixed(U.NFT_SET_ANONYMOUS | U.NFT_SET_TIMEOUT)) throw new KernelError(EOPNOTSUPP);
+  if (fixed(U.NFT_SET_CONSTANT | U.NFT_SET_TIMEOUT)) throw new KernelError(EOPNOTSUPP);
   let dataType = 0;
   let dataLength = 0;
   if (attrs.has(U.NFTA_SET_DATA_TYPE)) {
@@ -96,6 +98,12 @@ export function newSet(nft: Nftables, tx: Transaction, req: Request): NftSet {
     ) {
       throw new KernelError(EEXIST, undefined, nameAttr.offset);
     }
+    if (existing.flags & U.NFT_SET_ANONYMOUS) throw new KernelError(EOPNOTSUPP);
+    const { maxSize: size, timeoutMs: ttl, gcIntervalMs: gc } = existing;
+    tx.undo(() => Object.assign(existing, { maxSize: size, timeoutMs: ttl, gcIntervalMs: gc }));
+    if (timeoutAttr) existing.timeoutMs = Number(getBeU64(timeoutAttr.payload));
+    if (attrs.has(U.NFTA_SET_GC_INTERVAL)) existing.gcIntervalMs = u32Attr(attrs, U.NFTA_SET_GC_INTERVAL);
+    if (maxSize !== 0) existing.maxSize = maxSize;
     // Elements of the same batch may name the set by this batch's id.
     return existing;
   }

@@ -21,7 +21,8 @@ function make(ctx: InitContext, limit: number, flags: number): Expr {
       else regs.verdict = U.NFT_BREAK;
     },
     dump(w) {
-      w.beU32(U.NFTA_CONNLIMIT_COUNT, limit).beU32(U.NFTA_CONNLIMIT_FLAGS, flags);
+      w.beU32(U.NFTA_CONNLIMIT_COUNT, limit);
+      if (flags !== 0) w.beU32(U.NFTA_CONNLIMIT_FLAGS, flags);
     },
     clone: () => make(ctx, limit, flags),
     destroy(undo) {

@@ -32,6 +32,7 @@ import { bindSet, releaseElement, unbindSet } from '../set/bind.ts';
 import type { Element } from '../set/set.ts';
 
 const NFT_DYNSET_F_EXPR = 2;
+const DEFAULT_SIZE = 0xffff;
 
 export const dynset: ExprKind = {
   name: 'dynset',
@@ -43,7 +44,6 @@ export const dynset: ExprKind = {
     const invert = (flags & NFT_DYNSET_F_INV) !== 0;
     const op = u32Attr(attrs, NFTA_DYNSET_OP);
     if (op > NFT_DYNSET_OP_DELETE) throw new KernelError(EOPNOTSUPP);
-    if (op === NFT_DYNSET_OP_UPDATE && !(set.flags & NFT_SET_TIMEOUT)) throw new KernelError(EOPNOTSUPP);
     const timeoutAttr = attrs.get(NFTA_DYNSET_TIMEOUT);
     if (timeoutAttr && !(set.flags & NFT_SET_TIMEOUT)) throw new KernelError(EOPNOTSUPP);
     const timeoutMs = timeoutAttr ? Number(getBeU64(timeoutAttr.payload)) : 0;
@@ -63,6 +63,8 @@ export const dynset: ExprKind = {
     }
     const templates = own.length > 0 ? own : set.exprs;
     bindSet(set);
+    // A set that packets fill has a limit.
+    if (set.maxSize === 0) set.maxSize = DEFAULT_SIZE;
 
     const create = (u8: Uint8Array, now: number): Element | undefined => {
       if (set.maxSize > 0 && set.count >= set.maxSize) return undefined;
@@ -124,7 +126,7 @@ export const dynset: ExprKind = {
         w.beU32(NFTA_DYNSET_OP, op).string(NFTA_DYNSET_SET_NAME, set.name);
         w.beU64(NFTA_DYNSET_TIMEOUT, BigInt(timeoutMs));
         const dumpExpr = (type: number, e: Expr): void => {
-          w.nest(type, (n) => n.string(NFTA_EXPR_NAME, e.name).nest(NFTA_EXPR_DATA, (d) => e.dump(d, false)));
+          w.nest(type, (n) => n.string(NFTA_EXPR_NAME, e.name).nest(NFTA_EXPR_DATA, (d) => e.dump?.(d, false)));
         };
         if (set.exprs.length === 0) {
           if (own.length === 1) dumpExpr(NFTA_DYNSET_EXPR, own[0]);

@@ -46,7 +46,7 @@ export const log: ExprKind = {
         if (options.prefix !== '') w.string(NFTA_LOG_PREFIX, options.prefix);
         if (options.group !== undefined) {
           w.beU16(NFTA_LOG_GROUP, options.group);
-          w.beU32(NFTA_LOG_SNAPLEN, options.snaplen);
+          if (options.snaplen !== 0) w.beU32(NFTA_LOG_SNAPLEN, options.snaplen);
           if (options.qthreshold !== 0) w.beU16(NFTA_LOG_QTHRESHOLD, options.qthreshold);
         } else {
           w.beU32(NFTA_LOG_LEVEL, options.level);

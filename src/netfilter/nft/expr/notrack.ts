@@ -10,7 +10,6 @@ export const notrack: ExprKind = {
       eval(_regs, pkt) {
         conntrack.notrack(pkt.p);
       },
-      dump() {},
     };
   },
 };

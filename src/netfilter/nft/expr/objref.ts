@@ -49,7 +49,7 @@ export const objref: ExprKind = {
         object.impl.eval(regs, pkt);
       },
       dump(w) {
-        w.beU32(NFTA_OBJREF_IMM_TYPE, object.type).string(NFTA_OBJREF_IMM_NAME, object.name);
+        w.string(NFTA_OBJREF_IMM_NAME, object.name).beU32(NFTA_OBJREF_IMM_TYPE, object.type);
       },
       destroy(undo) {
         object.use--;

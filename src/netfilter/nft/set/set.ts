@@ -63,12 +63,12 @@ export type NftSet = {
   readonly objectType: number;
   readonly policy: number;
   /** Most elements, 0 for no limit. */
-  readonly maxSize: number;
+  maxSize: number;
   /** Lengths of the fields of a concatenation, [] otherwise. */
   readonly fields: readonly number[];
   /** Default time to live of elements, milliseconds. */
-  readonly timeoutMs: number;
-  readonly gcIntervalMs: number;
+  timeoutMs: number;
+  gcIntervalMs: number;
   readonly userdata: Uint8Array | undefined;
   /** Templates of the expressions each new element gets. */
   readonly exprs: readonly Expr[];
