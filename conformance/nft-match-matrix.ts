@@ -98,7 +98,11 @@ function judge(
   const text =
     `add table ${family} t\n${chain(record, 'c', record.prio)}` +
     record.setup.map((line) => `add ${line.replaceAll('{F}', family).replaceAll('{T}', 't')}\n`).join('');
-  const problem = load(router, `${text}${objects(root, file, family, record.rule)}add rule ${family} t c ${record.rule}\n`, id);
+  const problem = load(
+    router,
+    `${text}${objects(root, file, family, record.rule)}add rule ${family} t c ${record.rule}\n`,
+    id,
+  );
   if (problem !== undefined) return [`load: ${problem}`];
   if (record.type !== 'nat')
     router.observe(
