@@ -18,7 +18,9 @@ test.skipIf(reason !== undefined)(
     try {
       const report = await differential(peers, { seed, generated: 120, texts: wildRulesets(), packetsPerRuleset: 600 });
       const { rulesets, refused, verdicts, rewritten, disagreements } = report;
-      console.log(`seed ${seed}: ${rulesets} rulesets (${refused} refused by both), ${verdicts} verdicts, ${rewritten} frames compared, ${disagreements.length} disagreements`);
+      console.log(
+        `seed ${seed}: ${rulesets} rulesets (${refused} refused by both), ${verdicts} verdicts, ${rewritten} frames compared, ${disagreements.length} disagreements`,
+      );
       expect(disagreements.map(explain)).toEqual([]);
       expect(rulesets - refused).toBeGreaterThanOrEqual(100);
       expect(verdicts).toBeGreaterThanOrEqual(100_000);
@@ -32,7 +34,8 @@ test.skipIf(reason !== undefined)(
 );
 
 test('frames that only differ in what a router may choose freely are the same', () => {
-  const frame = (id: string, sum: string): string => `0200000000a00200000000000800${`45000028${id}4000400${'6'}${sum}0a0000010a000002`}`;
+  const frame = (id: string, sum: string): string =>
+    `0200000000a00200000000000800${`45000028${id}4000400${'6'}${sum}0a0000010a000002`}`;
   expect(normalize(frame('0000', '26cd'))).toBe(normalize(frame('0001', '26cc')));
   expect(normalize(frame('0001', '26cd'))).not.toBe(normalize(frame('0001', '26cc')));
 });

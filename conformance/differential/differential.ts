@@ -35,7 +35,9 @@ export function normalize(hex: string): string {
   if (hex.slice(24, 28) === '86dd') {
     const source = hex.slice(44, 76);
     const router = source === 'fd000000000000000000000000000001' || source === 'fd010000000000000000000000000001';
-    return router ? `${hex.slice(0, 31)}.....${hex.slice(36)}` : hex;
+    // Resets and errors may have been given another source by NAT on their way out.
+    const reset = hex.slice(40, 42) === '06' && (Number.parseInt(hex.slice(134, 136), 16) & 4) !== 0;
+    return router || reset || hex.slice(40, 42) === '3a' ? `${hex.slice(0, 31)}.....${hex.slice(36)}` : hex;
   }
   if (hex.slice(24, 28) !== '0800') return hex;
   const header = hex.slice(28, 28 + (Number.parseInt(hex[29], 16) << 3));

@@ -9,12 +9,12 @@ import { clearFlow, newFibResult, newFlow } from '../inet/route.ts';
 import { selectSource6 } from '../inet/source.ts';
 import { bytesOf, loadWords } from '../inet/words.ts';
 import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
-import { locate, newLocated, transportChecksumOk } from '../netfilter/conntrack/packet.ts';
+import { newLocated } from '../netfilter/conntrack/packet.ts';
 import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
 import type { FibAnswer, LogOptions, NetfilterHost, SocketAnswer } from '../netfilter/nft/host.ts';
 import type { PktInfo } from '../netfilter/nft/pkt.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
-import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
+import { IPPROTO_UDP } from '../wire/ipv4.ts';
 import { IP_CT_IS_REPLY, IP_CT_RELATED } from '../wire/uapi/ctnetlink.ts';
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../wire/uapi/netfilter.ts';
 import {
@@ -27,6 +27,7 @@ import {
 } from '../wire/uapi/rtnetlink.ts';
 import type { Host } from './host.ts';
 import { logLine } from './log-line.ts';
+import { mayAnswer } from './reject-checksum.ts';
 
 /** fe80::/10, as the upper ten bits of an address. */
 const LINK_LOCAL_PREFIX = 0xfe80 >> 6;
@@ -162,12 +163,7 @@ export class NftHost implements NetfilterHost, NatHost {
     const at = slab.network(p);
     const v4 = slab.dv.getUint8(at) >> 4 === 4;
     const pf = v4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
-    // A packet with a wrong checksum gets no answer: its header may lie about who sent it.
-    if (locate(slab.dv, pf, at, slab.end(p), this.#located)) {
-      const { protocol, at: transport } = this.#located;
-      const checked = protocol === IPPROTO_TCP || protocol === IPPROTO_UDP;
-      if (checked && !transportChecksumOk(slab, p, pf, protocol, transport, slab.end(p))) return;
-    }
+    if (!mayAnswer(slab, p, pf, this.#located)) return;
     if (v4) this.#host.ip4.icmp.error(p, type, code, 0);
     else this.#host.ip6.icmp.error(p, type, code, 0);
   }

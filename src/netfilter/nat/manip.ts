@@ -59,6 +59,7 @@ export function manipulate(
   const found = newLocated();
   // A later fragment, or a header that cannot be found: only the addresses.
   if (locate(dv, pf, ip, limit, found) && found.at < limit) {
+    if (found.protocol === ipv4.IPPROTO_GRE && !source && !gre(dv, found.at, limit, dstPort(target, t))) return false;
     const end = nested ? limit : found.end;
     const port = source ? srcPort(target, t) : dstPort(target, t);
     transport(slab, p, found.protocol, found.at, end, before, target, from, words, port, source, nested);
@@ -66,6 +67,14 @@ export function manipulate(
   for (let k = 0; k < words; k++) dv.setUint32(ip + at + k * 4, target[from + k]);
   if (four) updateAddress(dv, ip + 10, before, target, from, 1);
   return true;
+}
+
+/** The destination of a GRE packet: PPTP's call id is rewritten, other versions than 0 cannot be (RFC 2784, RFC 2637). */
+function gre(dv: DataView, at: number, limit: number, key: number): boolean {
+  if (at + 4 > limit) return false;
+  const version = dv.getUint16(at) & 7;
+  if (version === 1 && at + 8 <= limit) dv.setUint16(at + 6, key);
+  return version <= 1;
 }
 
 function transport(
