@@ -79,7 +79,7 @@ const TABLE: readonly (readonly Uint8Array[])[] = [
     '112345678',
   ],
   [
-    'x1234117x',
+    'x1234567x',
     'x2234567x',
     'x1111111x',
     'x1236567x',
@@ -155,8 +155,8 @@ function open(ct: Conn, dv: DataView, at: number, end: number): boolean {
       if (tag === undefined || vtag !== 0) return false;
       s.vtag[IP_CT_DIR_REPLY] = tag;
     } else if (type === sctp.SCTP_CID_HEARTBEAT) s.vtag[IP_CT_DIR_ORIGINAL] = vtag;
-    // Out of the blue: the answer will reflect the tag (RFC 9260, 8.4).
-    else s.vtag[IP_CT_DIR_REPLY] = vtag;
+    // Out of the blue: the SHUTDOWN COMPLETE that answers will reflect the tag (RFC 9260, 8.4).
+    else if (type === sctp.SCTP_CID_SHUTDOWN_ACK) s.vtag[IP_CT_DIR_REPLY] = vtag;
   }
   ct.sctp = s;
   return true;
@@ -259,18 +259,14 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
     }
     s.state = next;
     if (old !== next) ctx.event(ct, IPCT_PROTOINFO);
+    const opening = old === SCTP_CONNTRACK_COOKIE_ECHOED || old === SCTP_CONNTRACK_HEARTBEAT_SENT;
+    if (opening && dir === IP_CT_DIR_REPLY && next === SCTP_CONNTRACK_ESTABLISHED && !(ct.status & IPS_ASSURED)) {
+      ct.status |= IPS_ASSURED;
+      ctx.event(ct, IPCT_ASSURED);
+    }
   }
   if (pass) return CT_ACCEPT;
   ctx.refresh(ct, ctinfo, p, ct.timeouts?.[next] ?? ctx.sysctls[TIMEOUT_KEYS[next]] ?? 0);
-  if (
-    old === SCTP_CONNTRACK_COOKIE_ECHOED &&
-    dir === IP_CT_DIR_REPLY &&
-    next === SCTP_CONNTRACK_ESTABLISHED &&
-    !(ct.status & IPS_ASSURED)
-  ) {
-    ct.status |= IPS_ASSURED;
-    ctx.event(ct, IPCT_ASSURED);
-  }
   return CT_ACCEPT;
 }
 

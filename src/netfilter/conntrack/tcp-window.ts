@@ -11,7 +11,6 @@
  */
 import * as tcp from '../../wire/tcp.ts';
 import {
-  IP_CT_DIR_ORIGINAL,
   IP_CT_DIR_REPLY,
   IP_CT_TCP_FLAG_BE_LIBERAL,
   IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED,
@@ -152,10 +151,9 @@ export function inWindow(
   } else if (
     flags & tcp.SYN &&
     after(end, sender.end) &&
-    ((state.state === TCP_CONNTRACK_SYN_SENT && dir === IP_CT_DIR_ORIGINAL) ||
-      (state.state === TCP_CONNTRACK_SYN_RECV && dir === IP_CT_DIR_REPLY))
+    (state.state === TCP_CONNTRACK_SYN_SENT || state.state === TCP_CONNTRACK_SYN_RECV)
   ) {
-    // A retransmitted SYN with a new sequence number: start again.
+    // Another SYN or SYN,ACK of this side, perhaps with another sequence number or other options: start again.
     initSender(sender, receiver, dv, at, end, win, dir);
     if (dir === IP_CT_DIR_REPLY && !(flags & tcp.ACK)) return WINDOW_ACCEPT;
   }

@@ -229,7 +229,9 @@ function resynchronise(t: TcpState, dir: number): void {
   side.scale = t.lastWscale;
   t.lastFlags &= ~IP_CT_EXP_CHALLENGE_ACK;
   side.flags = t.lastFlags;
-  Object.assign(t.seen[dir], { end: 0, maxend: 0, maxwin: 0, maxack: 0, scale: 0, flags: 0 });
+  const other = t.seen[dir];
+  const flags = other.flags & IP_CT_TCP_FLAG_BE_LIBERAL;
+  Object.assign(other, { end: 0, maxend: 0, maxwin: 0, maxack: 0, scale: 0, flags });
 }
 
 /** A reset that the table takes for the end: CT_INVALID, SKIP_WINDOW, the old state (stay), or CHECK_WINDOW. */
@@ -249,7 +251,8 @@ function judgeReset(ctx: TrackerContext, ct: Conn, t: TcpState, dir: number, dv:
   }
   if (
     tcp.ackSeq(dv, at) === t.lastEnd &&
-    ((ct.status & IPS_SEEN_REPLY && t.lastIndex === SYN) || (!(ct.status & IPS_ASSURED) && t.lastIndex === ACK))
+    ((ct.status & IPS_SEEN_REPLY && t.lastIndex === SYN && t.lastDir !== dir) ||
+      (!(ct.status & IPS_ASSURED) && t.lastIndex === ACK))
   )
     return stay ? t.state : SKIP_WINDOW;
   // In answer to a challenge ACK that was let through.
@@ -274,8 +277,7 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
   // A SYN on a connection that is over: both ends closed it, or it was reset. Make room for a new one.
   if (next === TCP_CONNTRACK_SYN_SENT && old >= TCP_CONNTRACK_TIME_WAIT) {
     const closedByFin = ((t.seen[0].flags | t.seen[1].flags) & IP_CT_TCP_FLAG_CLOSE_INIT) !== 0;
-    if (closedByFin || (t.lastDir === IP_CT_DIR_REPLY && t.lastIndex === RST))
-      return ctx.kill(ct) ? CT_REPEAT : CT_DROP;
+    if (closedByFin || (t.lastDir === dir && t.lastIndex === RST)) return ctx.kill(ct) ? CT_REPEAT : CT_DROP;
     next = IGNORE;
   }
   switch (next) {
