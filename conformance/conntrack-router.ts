@@ -8,12 +8,10 @@ import { inject, portDevice } from '../src/device/simple.ts';
 import type { Conn } from '../src/netfilter/conntrack/entry.ts';
 import { ZONE_DIR_BOTH } from '../src/netfilter/conntrack/entry.ts';
 import { DST, dstPort, formatTupleAddress, l3num, protonum, srcPort } from '../src/netfilter/conntrack/tuple.ts';
-import { Nfnetlink } from '../src/netlink/nfnetlink.ts';
-import { rtnetlinkHost } from '../src/netlink/rtnetlink/inet-host.ts';
-import { Rtnetlink } from '../src/netlink/rtnetlink/rtnetlink.ts';
-import { openNetlink } from '../src/netlink/socket.ts';
+import { hostNetlink } from '../src/netlink/host-netlink.ts';
 import { Host } from '../src/netns/host.ts';
 import { ip } from '../src/tools/ip/main.ts';
+import { nft } from '../src/tools/nft/index.ts';
 import * as C from '../src/wire/uapi/ctnetlink.ts';
 import { NF_ACCEPT, NF_INET_FORWARD, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../src/wire/uapi/netfilter.ts';
 
@@ -71,17 +69,17 @@ export class Router {
       return dev;
     };
     this.#ports = { A: port('t0', 'A', 0), B: port('t1', 'B', 1) };
-    const netlink = openNetlink({
-      route: new Rtnetlink(rtnetlinkHost(host)),
-      netfilter: new Nfnetlink(host.nftables),
-    });
+    const netlink = hostNetlink(host);
     const run = (line: string): void => {
       const { code, stderr } = ip(line.split(' '), { netlink });
       if (code !== 0) throw new Error(`ip ${line}: ${stderr}`);
     };
     for (const line of SETUP) run(line);
     for (const family of ['ipv4', 'ipv6']) host.sysctls.write(`net.${family}.conf.all.forwarding`, '1');
-    if (ruleset !== '') throw new Error('the nft language is not there yet');
+    if (ruleset !== '') {
+      const { code, stderr } = nft(['-f', '-'], { netlink, stdin: ruleset });
+      if (code !== 0) throw new Error(`nft: ${stderr}`);
+    }
     host.conntrack.get(NFPROTO_INET);
     for (const pf of [NFPROTO_IPV4, NFPROTO_IPV6])
       host.hooks.register({ pf, hook: NF_INET_FORWARD, priority: 300, name: 'observer', fn: (p) => this.#observe(p) });
