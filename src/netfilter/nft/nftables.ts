@@ -117,10 +117,16 @@ export class Nftables {
   /** Makes several expressions; on an error those made are given back. */
   expressions(list: readonly Attr[], ctx: InitContext): Expr[] {
     const made: Expr[] = [];
+    let at = 0;
     try {
-      for (const attr of list) made.push(this.expression(attr, ctx));
+      for (const attr of list) {
+        at = attr.offset;
+        made.push(this.expression(attr, ctx));
+      }
     } catch (error) {
       for (const expr of made) expr.destroy?.(noUndo);
+      // Whatever is wrong inside an expression, the position in the answer is the expression.
+      if (error instanceof KernelError) throw new KernelError(error.errno, error.extack, at);
       throw error;
     }
     return made;
@@ -129,23 +135,19 @@ export class Nftables {
   /** Checks every chain of the tables: jump depth and loops (EMLINK), expressions in hooks they do not fit. */
   validate(): void {
     for (const table of this.tables.values()) {
-      for (const chain of table.chains.values()) {
-        if (chain.base !== undefined) this.#walk(chain, chain, 0, new Map());
-      }
-      // Chains that no base chain reaches may not jump in circles either.
-      for (const chain of table.chains.values())
-        if (chain.base === undefined) this.#walk(undefined, chain, 0, new Map());
+      // As in Linux, chains that no base chain reaches may jump in circles: no packet comes there.
+      for (const chain of table.chains.values()) if (chain.base !== undefined) this.#walk(chain, chain, 0, new Map());
     }
   }
 
-  #walk(base: Chain | undefined, chain: Chain, depth: number, seen: Map<Chain, number>): void {
+  #walk(base: Chain, chain: Chain, depth: number, seen: Map<Chain, number>): void {
     if (depth === JUMP_STACK_SIZE) throw new KernelError(EMLINK);
     // A chain already walked at this depth or a deeper one needs no second look.
     if ((seen.get(chain) ?? -1) >= depth) return;
     seen.set(chain, depth);
     for (const rule of chain.rules) {
       for (const expr of rule.exprs) {
-        if (base !== undefined) expr.validate?.(base);
+        expr.validate?.(base);
         if (expr.targets) for (const target of expr.targets()) this.#walk(base, target, depth + 1, seen);
       }
     }

@@ -7,6 +7,24 @@ import type { Message } from '../../wire/netlink/message.ts';
 import type { Undo } from './expr.ts';
 import type { Chain, Rule } from './model.ts';
 
+/** Takes an entry out of a map; undone, it is back at its place in the order that dumps show. */
+export function takeOut<T>(map: Map<string, T>, key: string, undo: Undo): void {
+  let at = 0;
+  for (const k of map.keys()) {
+    if (k === key) break;
+    at++;
+  }
+  const value = map.get(key);
+  if (value === undefined) return;
+  map.delete(key);
+  undo(() => {
+    const behind = [...map].slice(at);
+    for (const [k] of behind) map.delete(k);
+    map.set(key, value);
+    for (const [k, v] of behind) map.set(k, v);
+  });
+}
+
 export class Transaction {
   readonly #undos: (() => void)[] = [];
   readonly #commits: (() => void)[] = [];

@@ -10,7 +10,7 @@ import * as U from '../../../wire/uapi/nf-tables.ts';
 import { need, notFound, u32Attr } from '../expr.ts';
 import type { BaseChain, Chain, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
-import type { Transaction } from '../transaction.ts';
+import { type Transaction, takeOut } from '../transaction.ts';
 import { hookChain, unhookChain } from './hooks.ts';
 
 const NFT_CHAIN_BASE = 1;
@@ -204,8 +204,7 @@ export function deleteChain(nft: Nftables, tx: Transaction, req: Request): void 
   // Rules go with a chain only when nothing else needs them: the kernel wants it empty but for its own.
   for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(tx.undo);
   if (chain.use > 0) throw new KernelError(EBUSY, undefined, (handleAttr ?? req.attrs.get(U.NFTA_CHAIN_NAME))?.offset);
-  table.chains.delete(chain.name);
-  tx.undo(() => table.chains.set(chain.name, chain));
+  takeOut(table.chains, chain.name, tx.undo);
   if (chain.base) tx.onCommit(() => unhookChain(nft, chain));
 }
 
@@ -239,7 +238,8 @@ export function chainMessage(
       }
     }
     if (chain.flags) w.beU32(U.NFTA_CHAIN_FLAGS, chain.flags);
-    w.beU32(U.NFTA_CHAIN_USE, chain.use + chain.rules.length);
+    const bound = chain.flags & NFT_CHAIN_BINDING ? 1 : 0;
+    w.beU32(U.NFTA_CHAIN_USE, chain.use + chain.rules.length + bound);
     if (chain.userdata) w.bytes(U.NFTA_CHAIN_USERDATA, chain.userdata);
   });
 }

@@ -147,6 +147,16 @@ function addElement(nft: Nftables, tx: Transaction, req: Request, set: NftSet, a
   if (set.maxSize > 0 && set.count > limitOf(set)) throw new KernelError(ENFILE);
 }
 
+/** Runs `work` on an element; whatever is wrong inside it, the position in the answer is the element. */
+function about<T>(attr: Attr, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof KernelError) throw new KernelError(error.errno, error.extack, attr.offset);
+    throw error;
+  }
+}
+
 export function newElements(nft: Nftables, tx: Transaction, req: Request): void {
   const table = nft.table(req.family, req.attrs.get(U.NFTA_SET_ELEM_LIST_TABLE));
   checkOwner(table);
@@ -154,7 +164,7 @@ export function newElements(nft: Nftables, tx: Transaction, req: Request): void 
   if (set.use > 0 && set.flags & U.NFT_SET_CONSTANT) throw new KernelError(EBUSY);
   if (set.dataType === U.NFT_DATA_VERDICT) tx.jumps = true;
   for (const attr of readAttrs(need(req.attrs, U.NFTA_SET_ELEM_LIST_ELEMENTS).payload))
-    addElement(nft, tx, req, set, attr);
+    about(attr, () => addElement(nft, tx, req, set, attr));
 }
 
 function removeElement(tx: Transaction, set: NftSet, element: Element): void {
@@ -180,15 +190,17 @@ export function deleteElements(nft: Nftables, tx: Transaction, req: Request, mus
     return;
   }
   for (const attr of readAttrs(list.payload)) {
-    const named = parseKey(set, attrMap(attr.payload));
-    if (named.flags & U.NFT_SET_ELEM_CATCHALL) {
-      if (set.catchall) dropCatchall(tx, set);
+    about(attr, () => {
+      const named = parseKey(set, attrMap(attr.payload));
+      if (named.flags & U.NFT_SET_ELEM_CATCHALL) {
+        if (set.catchall) dropCatchall(tx, set);
+        else if (mustExist) throw new KernelError(ENOENT);
+        return;
+      }
+      const element = set.backend.find(named);
+      if (element) removeElement(tx, set, element);
       else if (mustExist) throw new KernelError(ENOENT);
-      continue;
-    }
-    const element = set.backend.find(named);
-    if (element) removeElement(tx, set, element);
-    else if (mustExist) throw new KernelError(ENOENT);
+    });
   }
 }
 
@@ -268,12 +280,12 @@ export function* getElements(nft: Nftables, req: Request, reset: boolean): Gener
   const set = findSet(table, req.attrs.get(U.NFTA_SET_ELEM_LIST_SET), undefined);
   const { now } = nft.host.world;
   for (const attr of readAttrs(need(req.attrs, U.NFTA_SET_ELEM_LIST_ELEMENTS).payload)) {
-    const named = parseKey(set, attrMap(attr.payload));
-    const element =
-      named.flags & U.NFT_SET_ELEM_CATCHALL
-        ? set.catchall
-        : (set.backend.find(named) ?? set.backend.lookup(named.key, 0, now));
-    if (element === undefined || element.expires <= now) throw new KernelError(ENOENT);
+    const element = about(attr, () => {
+      const named = parseKey(set, attrMap(attr.payload));
+      const found = named.flags & U.NFT_SET_ELEM_CATCHALL ? set.catchall : set.backend.get(named, now);
+      if (found === undefined || found.expires <= now) throw new KernelError(ENOENT);
+      return found;
+    });
     yield* elementMessages(nft, req, set, [element], 0, U.NFT_MSG_NEWSETELEM, reset);
   }
 }

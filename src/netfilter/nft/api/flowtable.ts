@@ -9,7 +9,7 @@ import * as U from '../../../wire/uapi/nf-tables.ts';
 import { need, notFound, u32Attr } from '../expr.ts';
 import type { Flowtable, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
-import type { Transaction } from '../transaction.ts';
+import { type Transaction, takeOut } from '../transaction.ts';
 
 const NF_NETDEV_INGRESS = 0;
 
@@ -90,8 +90,7 @@ export function deleteFlowtable(nft: Nftables, tx: Transaction, req: Request): v
     return;
   }
   if (flowtable.use > 0) throw new KernelError(EBUSY, undefined, req.attrs.get(U.NFTA_FLOWTABLE_NAME)?.offset);
-  table.flowtables.delete(flowtable.name);
-  tx.undo(() => table.flowtables.set(flowtable.name, flowtable));
+  takeOut(table.flowtables, flowtable.name, tx.undo);
 }
 
 function flowtableMessage(nft: Nftables, req: Pick<Request, 'seq'>, f: Flowtable, flags: number): Message {

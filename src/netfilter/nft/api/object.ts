@@ -14,7 +14,7 @@ import { quota } from '../expr/quota.ts';
 import { type ExprKind, need, notFound, u32Attr } from '../expr.ts';
 import type { NftObject, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, objectKey, type Request } from '../nftables.ts';
-import type { Transaction } from '../transaction.ts';
+import { type Transaction, takeOut } from '../transaction.ts';
 
 const KINDS: ReadonlyMap<number, ExprKind> = new Map([
   [U.NFT_OBJECT_COUNTER, counter],
@@ -86,8 +86,7 @@ export function deleteObject(nft: Nftables, tx: Transaction, req: Request): void
   const object = objectOf(table, req);
   if (object.use > 0) throw new KernelError(EBUSY, undefined, req.attrs.get(U.NFTA_OBJ_NAME)?.offset);
   const key = objectKey(object.type, object.name);
-  table.objects.delete(key);
-  tx.undo(() => table.objects.set(key, object));
+  takeOut(table.objects, key, tx.undo);
 }
 
 function objectMessage(

@@ -88,7 +88,8 @@ export function newRule(nft: Nftables, tx: Transaction, req: Request): Rule {
   if (exprs.some((e) => e.targets !== undefined || e.validate !== undefined)) tx.jumps = true;
   const rule: Rule = {
     chain,
-    handle: ++table.lastHandle,
+    // A rule that takes another's place takes its handle.
+    handle: old >= 0 ? rules[old].handle : ++table.lastHandle,
     exprs,
     userdata: req.attrs.get(U.NFTA_RULE_USERDATA)?.payload.slice(),
     compat,

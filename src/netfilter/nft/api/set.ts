@@ -14,11 +14,10 @@ import { ConcatIntervalBackend } from '../set/concat-interval.ts';
 import { HashBackend } from '../set/hash.ts';
 import { IntervalBackend } from '../set/interval.ts';
 import type { NftSet, SetBackend } from '../set/set.ts';
-import type { Transaction } from '../transaction.ts';
+import { type Transaction, takeOut } from '../transaction.ts';
 import { dumpExpr } from './rule.ts';
 
 const NFT_SET_CONCAT = 0x80;
-const NFT_SET_EXPR = 0x100;
 const ALL_FLAGS = 0x1ff;
 const KEY_MAX = 64;
 /** Bytes of a verdict in the kernel (struct nft_verdict), which messages give as the data length of verdict maps. */
@@ -166,8 +165,7 @@ export function deleteSet(nft: Nftables, tx: Transaction, req: Request): void {
       (req.attrs.get(U.NFTA_SET_HANDLE) ?? req.attrs.get(U.NFTA_SET_NAME))?.offset,
     );
   releaseElements(set, tx.undo);
-  table.sets.delete(set.name);
-  tx.undo(() => table.sets.set(set.name, set));
+  takeOut(table.sets, set.name, tx.undo);
 }
 
 export function setMessage(
@@ -180,7 +178,7 @@ export function setMessage(
   return nftMessage(type, flags, req, set.table.family, nft.generation, (w: AttrWriter) => {
     w.string(U.NFTA_SET_TABLE, set.table.name).string(U.NFTA_SET_NAME, set.name);
     w.beU64(U.NFTA_SET_HANDLE, BigInt(set.handle));
-    if (set.flags) w.beU32(U.NFTA_SET_FLAGS, set.flags & ~NFT_SET_EXPR);
+    if (set.flags) w.beU32(U.NFTA_SET_FLAGS, set.flags);
     w.beU32(U.NFTA_SET_KEY_TYPE, set.keyType).beU32(U.NFTA_SET_KEY_LEN, set.keyLength);
     if (set.flags & U.NFT_SET_MAP)
       w.beU32(U.NFTA_SET_DATA_TYPE, set.dataType).beU32(U.NFTA_SET_DATA_LEN, set.dataLength || VERDICT_LENGTH);
@@ -197,15 +195,15 @@ export function setMessage(
         });
       }
     });
+    // Of interval sets the kernel counts intervals, which are two elements each.
+    const pairs = set.backend instanceof IntervalBackend;
+    w.beU32(U.NFTA_SET_COUNT, pairs ? set.count >> 1 : set.count);
     if (set.exprs.length === 1) dumpExpr(w, U.NFTA_SET_EXPR, set.exprs[0], false);
     else if (set.exprs.length > 1) {
       w.nest(U.NFTA_SET_EXPRESSIONS, (n) => {
         for (const expr of set.exprs) dumpExpr(n, U.NFTA_LIST_ELEM, expr, false);
       });
     }
-    // Of interval sets the kernel counts intervals, which are two elements each.
-    const pairs = set.backend instanceof IntervalBackend;
-    w.beU32(U.NFTA_SET_COUNT, pairs ? set.count >> 1 : set.count);
   });
 }
 

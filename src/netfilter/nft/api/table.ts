@@ -18,7 +18,7 @@ import { need, u32Attr } from '../expr.ts';
 import type { Table } from '../model.ts';
 import { type Nftables, nftMessage, type Request, tableKey } from '../nftables.ts';
 import { releaseElements } from '../set/bind.ts';
-import type { Transaction } from '../transaction.ts';
+import { type Transaction, takeOut } from '../transaction.ts';
 import { hookChain, unhookChain } from './hooks.ts';
 
 const FAMILIES: readonly number[] = [
@@ -92,8 +92,7 @@ export function removeTable(nft: Nftables, tx: Transaction, table: Table): void 
   }
   for (const set of table.sets.values()) releaseElements(set, tx.undo);
   const key = tableKey(table.family, table.name);
-  nft.tables.delete(key);
-  tx.undo(() => nft.tables.set(key, table));
+  takeOut(nft.tables, key, tx.undo);
 }
 
 export function deleteTable(nft: Nftables, tx: Transaction, req: Request): void {

@@ -136,7 +136,7 @@ export const dynset: ExprKind = {
             });
           }
         }
-        w.beU32(NFTA_DYNSET_FLAGS, flags);
+        w.beU32(NFTA_DYNSET_FLAGS, flags & NFT_DYNSET_F_INV);
       },
       destroy(undo) {
         for (const e of own) e.destroy?.(undo);

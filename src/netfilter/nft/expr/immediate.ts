@@ -4,8 +4,11 @@
 import { EINVAL, KernelError } from '../../../core/errno.ts';
 import { NFTA_IMMEDIATE_DATA, NFTA_IMMEDIATE_DREG } from '../../../wire/uapi/nf-tables.ts';
 import { dumpValue, dumpVerdict, isVerdict, readValue, readVerdict, releaseVerdict } from '../data.ts';
-import { type Expr, type ExprKind, need } from '../expr.ts';
+import { type Expr, type ExprKind, need, noUndo } from '../expr.ts';
 import { isVerdictRegister, regNumber, storeRegister } from '../regs.ts';
+import { takeOut } from '../transaction.ts';
+
+const NFT_CHAIN_BINDING = 4;
 
 export const immediate: ExprKind = {
   name: 'immediate',
@@ -27,6 +30,11 @@ export const immediate: ExprKind = {
         },
         destroy(undo) {
           releaseVerdict(verdict, undo);
+          const { chain } = verdict;
+          if (chain === undefined || (chain.flags & NFT_CHAIN_BINDING) === 0 || undo === noUndo) return;
+          // A chain written inside the rule goes with it.
+          for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(undo);
+          takeOut(chain.table.chains, chain.name, undo);
         },
         *targets() {
           if (verdict.chain) yield verdict.chain;

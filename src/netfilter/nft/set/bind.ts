@@ -4,7 +4,8 @@
 import { EBUSY, KernelError } from '../../../core/errno.ts';
 import { NFT_SET_ANONYMOUS } from '../../../wire/uapi/nf-tables.ts';
 import { releaseVerdict } from '../data.ts';
-import type { Undo } from '../expr.ts';
+import { noUndo, type Undo } from '../expr.ts';
+import { takeOut } from '../transaction.ts';
 import type { Element, NftSet } from './set.ts';
 
 /** One more user; EBUSY for a second user of an anonymous set. */
@@ -13,13 +14,16 @@ export function bindSet(set: NftSet): void {
   set.use++;
 }
 
-/** One user less; the last user of an anonymous set takes it along. */
+/**
+ * One user less; the last user of an anonymous set takes it along. While a batch is taken back (`noUndo`) the set is left
+ * alone: it came in the same batch, which takes it back itself.
+ */
 export function unbindSet(set: NftSet, undo: Undo): void {
   set.use--;
+  if (undo === noUndo) return;
   undo(() => set.use++);
   if (set.use === 0 && set.flags & NFT_SET_ANONYMOUS) {
-    set.table.sets.delete(set.name);
-    undo(() => set.table.sets.set(set.name, set));
+    takeOut(set.table.sets, set.name, undo);
     releaseElements(set, undo);
   }
 }

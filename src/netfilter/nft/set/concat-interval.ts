@@ -86,6 +86,10 @@ export class ConcatIntervalBackend implements SetBackend {
     return this.#ranges.find((e) => same(e.key, element.key) && same(e.keyEnd!, element.keyEnd!));
   }
 
+  get(element: Pick<Element, 'key' | 'keyEnd' | 'flags'>, now: number): Element | undefined {
+    return this.find(element) ?? this.#match(element.key, 0, now);
+  }
+
   remove(element: Element): void {
     const entry = this.#exact.find(element.key);
     if (entry >= 0 && this.#exactElements[entry] === element) {

@@ -40,6 +40,10 @@ export class HashBackend implements SetBackend {
     return entry < 0 ? undefined : this.#elements[entry];
   }
 
+  get(element: Pick<Element, 'key'>): Element | undefined {
+    return this.find(element);
+  }
+
   remove(element: Element): void {
     const entry = this.#index.find(element.key);
     if (entry < 0 || this.#elements[entry] !== element) return;

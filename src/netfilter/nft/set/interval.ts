@@ -86,6 +86,15 @@ export class IntervalBackend implements SetBackend {
     return undefined;
   }
 
+  get(element: Pick<Element, 'key' | 'flags'>, now: number): Element | undefined {
+    const exact = this.find(element);
+    if (exact !== undefined) return exact;
+    if (!isEnd(element)) return this.lookup(element.key, 0, now);
+    // Asked for an end: the end of the interval that the key lies in is the next one up.
+    const above = this.#sorted[this.#upper(element.key, 0)];
+    return above !== undefined && isEnd(above) ? above : undefined;
+  }
+
   remove(element: Element): void {
     const end = isEnd(element);
     for (let i = this.#upper(element.key, 0) - 1; i >= 0; i--) {

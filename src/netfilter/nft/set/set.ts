@@ -41,6 +41,8 @@ export type SetBackend = {
   insert(element: Element, now: number): Element | 'overlap' | undefined;
   /** The element that `key` (and `keyEnd`, `flags`) names exactly. */
   find(element: Pick<Element, 'key' | 'keyEnd' | 'flags'>): Element | undefined;
+  /** The element that a question for one key means: the exact one, or the interval that holds the key. */
+  get(element: Pick<Element, 'key' | 'keyEnd' | 'flags'>, now: number): Element | undefined;
   /** Takes an element out. */
   remove(element: Element): void;
   /** All elements, expired ones included, in the order dumps show. */
