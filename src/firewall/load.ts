@@ -2,10 +2,11 @@
  * Loads a ruleset into a machine, through the tools that read such files, and notes for every rule the line it was
  * written on.
  */
+import { runScript } from '../tools/nft/index.ts';
 import { KINDS, type RulesKind } from './detect.ts';
 import { type Hints, hints, type IfaceSpec, type RouteSpec } from './infer.ts';
 import type { Machine } from './machine.ts';
-import { nftPlaces } from './nft-places.ts';
+import { nftPlaces, oneLine } from './nft-places.ts';
 import { BadInput } from './problem.ts';
 import type { RuleName, RulePlace } from './rule-book.ts';
 import { type Command, runShell } from './shell.ts';
@@ -143,9 +144,15 @@ function loadNft(machine: Machine, { text, file, readFile }: RulesInput): string
     return readFile(path);
   };
   for (let i = 0; ; i++) {
-    const result = machine.run('nft', ['-f', file], { readFile: read });
+    const result = runScript(text, { netlink: machine.netlink, readFile: read }, { file });
     if (result.code === 0) {
-      machine.book.assignAll(nftPlaces(text, file, read));
+      machine.book.put(
+        result.rules.map(({ family, table, chain, handle, file: name, line, text: rule }) => ({
+          name: { family, table, chain },
+          handle: Number(handle),
+          place: { file: name, line, text: oneLine(rule) },
+        })),
+      );
       return notes;
     }
     const missing = /Interface does not exist[\s\S]*?\n(.*)\n( *)\^+/.exec(result.stderr);

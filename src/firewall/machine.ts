@@ -32,7 +32,8 @@ export class Machine {
   onArrival: ((arrival: Arrival) => void) | undefined;
   /** Told of every packet that a socket of the host would get. */
   onDeliver: ((layers: Layer[]) => void) | undefined;
-  readonly #netlink: NetlinkTransport;
+  /** Netlink of the host, watched by the book. */
+  readonly netlink: NetlinkTransport;
   readonly #sysctl: SysctlTransport;
   readonly #ports: NetDevice[] = [];
 
@@ -40,7 +41,7 @@ export class Machine {
   constructor(ifaces: readonly IfaceSpec[]) {
     const world = new World({ slots: 256, largeSlots: 4 });
     this.host = new Host(world, 'host');
-    this.#netlink = this.book.watch(hostNetlink(this.host));
+    this.netlink = this.book.watch(hostNetlink(this.host));
     this.#sysctl = {
       read: (name) => this.host.sysctl(name),
       write: (name, value) => this.host.setSysctl(name, value),
@@ -60,7 +61,7 @@ export class Machine {
   finish(routes: readonly RouteSpec[]): void {
     this.host.world.runFor(BOOT_NS);
     for (const route of routes) this.#route(route);
-    this.chains = baseChains(this.#netlink);
+    this.chains = baseChains(this.netlink);
   }
 
   /** Every port of TCP, UDP and SCTP is open: what gets this far has passed the ruleset. */
@@ -117,7 +118,7 @@ export class Machine {
   run(tool: string, argv: readonly string[], io: Pick<ToolIo, 'stdin' | 'readFile'> = {}): ToolResult {
     const found = TOOLS[tool];
     if (found === undefined) return { code: 127, stdout: '', stderr: `netloom has no tool ${tool}\n` };
-    return found(argv, { netlink: this.#netlink, sysctl: this.#sysctl, ...io });
+    return found(argv, { netlink: this.netlink, sysctl: this.#sysctl, ...io });
   }
 
   /** Sends a packet of the host's own, from its IP header on; the packet's handle, -1 when there is no route. */

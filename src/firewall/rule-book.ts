@@ -119,6 +119,12 @@ export class RuleBook {
     }
   }
 
+  /** A tool has told the places itself. */
+  put(rules: readonly { readonly name: RuleName; readonly handle: number; readonly place: RulePlace }[]): void {
+    this.#fresh = [];
+    for (const { name, handle, place } of rules) this.#places.set(key(name.family, name.table, handle), place);
+  }
+
   /** Where the rule was written, if known. */
   place(family: string, table: string, handle: number): RulePlace | undefined {
     return this.#places.get(key(family, table, handle));

@@ -14,7 +14,7 @@ import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
 import { newScope, parse } from './parser/index.ts';
 import { Session } from './session.ts';
-import { formatError, lineOf, NftError, type Source } from './source.ts';
+import { formatError, LineIndex, NftError, type Source } from './source.ts';
 
 export type NftIo = {
   readonly netlink: NetlinkTransport;
@@ -153,6 +153,7 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
         }),
         session.debug,
       );
+    const lines = new LineIndex();
     for (const { m, origin } of echoes) {
       const { rule } = origin;
       if ((m.type & NFNL_TYPE_MASK) !== uapi.NFT_MSG_NEWRULE || rule?.loc === undefined) continue;
@@ -164,7 +165,7 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
         chain: rule.chain,
         ...(handle && { handle: getBeU64(handle.payload) }),
         file: source.name,
-        line: lineOf(source, start),
+        line: lines.line(source, start),
         text: source.text.slice(start, end).trim(),
       });
     }

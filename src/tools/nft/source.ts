@@ -15,6 +15,30 @@ export function lineOf(source: Source, offset: number): number {
   return line;
 }
 
+/** Line numbers of many offsets: the lines of each text are found once. */
+export class LineIndex {
+  readonly #starts = new Map<Source, readonly number[]>();
+
+  /** One-based line of an offset. */
+  line(source: Source, offset: number): number {
+    let starts = this.#starts.get(source);
+    if (starts === undefined) {
+      const list = [0];
+      for (let at = source.text.indexOf('\n'); at >= 0; at = source.text.indexOf('\n', at + 1)) list.push(at + 1);
+      this.#starts.set(source, list);
+      starts = list;
+    }
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle] <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return low + 1;
+  }
+}
+
 /** Joins two places of one source. */
 export function span(a: Location | undefined, b: Location | undefined): Location | undefined {
   if (a === undefined || b === undefined || a.source !== b.source) return a ?? b;

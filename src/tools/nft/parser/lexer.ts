@@ -141,7 +141,8 @@ export class Lexer {
       better('word', match(IPV4, text, at));
       better('word', match(MAC, text, at));
       better('word', match(CLASSID, text, at));
-      if (text.indexOf(':', at) - at < 6) better('word', ipv6Length(text, at));
+      // Not indexOf: without a colon it would look through the rest of the file for every number.
+      if (text.slice(at, at + 6).includes(':')) better('word', ipv6Length(text, at));
     }
     if (/[a-zA-Z_]/.test(c) || (c === '.' && /[a-zA-Z_]/.test(text[at + 1] ?? ''))) {
       const length = match(WORD, text, at);
