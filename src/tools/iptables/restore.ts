@@ -35,6 +35,8 @@ export type RestoreOptions = {
   readonly table?: string;
   /** Check, do not load (--test). */
   readonly test?: boolean;
+  /** Ask the kernel for the handles of the rules (`rules` of the result); default true. */
+  readonly handles?: boolean;
   readonly io: ToolIo;
 };
 
@@ -105,7 +107,7 @@ class Restore {
     this.#o = o;
     this.#family = o.family ?? 4;
     this.#program = this.#family === 4 ? 'iptables-restore' : 'ip6tables-restore';
-    this.#session = new Session(o.io.netlink.open(NETLINK_NETFILTER), this.#family, true);
+    this.#session = new Session(o.io.netlink.open(NETLINK_NETFILTER), this.#family, o.handles ?? true);
     this.#parse = {
       family: this.#family,
       restore: true,
@@ -261,7 +263,13 @@ function build(program: 'iptables-restore' | 'ip6tables-restore', family: 4 | 6)
       }
     }
     try {
-      const { stdout, stderr } = restoreScript(text, { ...options, family, io, ...(file !== undefined && { file }) });
+      const { stdout, stderr } = restoreScript(text, {
+        ...options,
+        family,
+        io,
+        handles: false,
+        ...(file !== undefined && { file }),
+      });
       return { code: 0, stdout, stderr };
     } catch (error) {
       if (!(error instanceof RestoreError)) throw error;
