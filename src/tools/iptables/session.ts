@@ -119,9 +119,7 @@ export class Session {
   }
 
   #message(type: number, flags: number, seq: number, fill: (w: AttrWriter) => void): Message {
-    const w = new AttrWriter().raw(
-      Uint8Array.of(this.#nfproto, 0, 0, 0),
-    );
+    const w = new AttrWriter().raw(Uint8Array.of(this.#nfproto, 0, 0, 0));
     fill(w);
     return {
       type: (NFNL_SUBSYS_NFTABLES << 8) | type,

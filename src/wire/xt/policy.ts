@@ -1,5 +1,5 @@
 /** The structure of xt match `policy` revision 0 (linux/netfilter: xt_policy.h). */
-import { address, array, be32, type Codec, nested, struct, u8, u16, u32 } from './struct.ts';
+import { address, array, type Codec, nested, struct, u8, u16, u32 } from './struct.ts';
 
 export type PolicyElement = {
   saddr: Uint8Array;
@@ -27,7 +27,7 @@ export const policy: Codec<Policy> = struct<Policy>({
       smask: address,
       daddr: address,
       dmask: address,
-      spi: be32,
+      spi: u32,
       reqid: u32,
       proto: u8,
       mode: u8,

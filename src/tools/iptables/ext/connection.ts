@@ -1,5 +1,5 @@
 /** Matches `connlimit`, `connbytes`, `connlabel` and `helper`: more about the packet's connection. */
-import { maskLength, netmask } from '../../../wire/address.ts';
+import { maskLength } from '../../../wire/address.ts';
 import { type Connbytes, connbytes as connbytesCodec } from '../../../wire/xt/connbytes.ts';
 import { type Connlabel, connlabel as connlabelCodec } from '../../../wire/xt/connlabel.ts';
 import { type Connlimit, connlimit as connlimitCodec } from '../../../wire/xt/connlimit.ts';
@@ -16,8 +16,8 @@ export const connlimit: Extension<Connlimit> = {
   name: 'connlimit',
   revision: 1,
   codec: connlimitCodec,
-  init(s, ctx) {
-    s.mask = union(netmask(ctx.family === 4 ? 32 : 128, ctx.family === 4 ? 4 : 16));
+  init(s) {
+    s.mask = new Uint8Array(16).fill(0xff);
   },
   options: [
     {

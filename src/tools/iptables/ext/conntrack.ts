@@ -72,7 +72,8 @@ function addressOption(name: string, key: AddressKey, flag: number): Option<Conn
     parse(s, value, invert, ctx) {
       const { address, mask } = masked(value, ctx.family);
       s[key] = union(address);
-      s[`${key}Mask`] = union(mask);
+      // A plain address gets a mask that fills the whole union.
+      s[`${key}Mask`] = value.includes('/') ? union(mask) : new Uint8Array(16).fill(0xff);
       setFlag(s, flag, invert);
     },
   };

@@ -31,10 +31,6 @@ export const dccp: Extension<Dccp> = {
   name: 'dccp',
   revision: 0,
   codec,
-  init(s) {
-    s.spts = [0, 65535];
-    s.dpts = [0, 65535];
-  },
   options: [
     ...['source-port', 'sport'].map((name) => ({
       name,
@@ -61,7 +57,7 @@ export const dccp: Extension<Dccp> = {
         for (const word of value.split(',')) {
           const type = TYPES.indexOf(word.toUpperCase());
           if (type < 0) throw problem(`Unknown DCCP type \`${word}'`);
-          s.typeMask |= type === INVALID ? 0x3fff & ~0x3ff : 1 << type;
+          s.typeMask |= type === INVALID ? 0xffff & ~0x3ff : 1 << type;
         }
         s.flags |= TYPE;
         if (invert) s.invert |= TYPE;

@@ -134,7 +134,7 @@ export const policy: Extension<Policy> = {
       if (s.flags & STRICT) throw problem('policy match: policy none but --strict given');
       if (used) throw problem('policy match: policy none but policy given');
     }
-    if (used || s.flags & STRICT) s.len++;
+    if (!(s.flags & NONE)) s.len++;
     if (!(s.flags & STRICT) && s.len > 1) throw problem('policy match: multiple elements but no --strict');
     for (let i = 0; i < s.len; i++) {
       const e = s.pol[i];

@@ -1,10 +1,12 @@
 /** Match `recent`: a list of addresses seen before. */
 import { formatAddress } from '../../../wire/address.ts';
 import { recent as codec, type Recent } from '../../../wire/xt/recent.ts';
+import type { Codec } from '../../../wire/xt/struct.ts';
 import { problem } from '../errors.ts';
 import { bang, type Context, type Extension, type Option } from '../extension.ts';
 import { address, inet, uint, union } from '../values.ts';
 
+const DEFAULT_NAME = 'DEFAULT';
 const CHECK = 1;
 const SET = 2;
 const UPDATE = 4;
@@ -43,13 +45,24 @@ function words(s: Recent, ctx: Context, names: (bit: number) => string, prefix: 
   return out;
 }
 
+/** iptables writes a name over the default one and leaves what is behind its NUL; so does this. */
+const overDefault: Codec<Recent> = {
+  ...codec,
+  encode(value) {
+    const bytes = codec.encode(value);
+    const from = codec.offsets.name;
+    for (let i = value.name.length + 1; i < DEFAULT_NAME.length; i++) bytes[from + i] = DEFAULT_NAME.charCodeAt(i);
+    return bytes;
+  },
+};
+
 export const recent: Extension<Recent> = {
   kind: 'match',
   name: 'recent',
   revision: 1,
-  codec,
+  codec: overDefault,
   init(s) {
-    s.name = 'DEFAULT';
+    s.name = DEFAULT_NAME;
     s.mask = new Uint8Array(16).fill(0xff);
   },
   options: [

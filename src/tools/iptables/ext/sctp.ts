@@ -96,8 +96,8 @@ export const sctp: Extension<Sctp> = {
   revision: 0,
   codec,
   init(s) {
-    s.spts = [0, 65535];
-    s.dpts = [0, 65535];
+    // 255: no chunk type.
+    for (const info of s.flagInfo) info.type = 0xff;
   },
   options: [
     ...['source-port', 'sport'].map((name) => ({
