@@ -414,6 +414,17 @@ export class Addresses {
     }
   }
 
+  /** net.ipv6.conf.DEV.disable_ipv6 was written: IPv6 leaves the device, or comes back as it came up. */
+  setDisabled6(ifindex: number, disabled: boolean, carrier: boolean): void {
+    const device = this.#host.device(ifindex);
+    if (device === undefined) return;
+    if (disabled) {
+      this.fib6.deviceDown(ifindex);
+      this.#ready.delete(ifindex);
+      for (const address of [...this.#list(AF_INET6, ifindex)]) this.remove(address);
+    } else if (device.flags & IFF_UP && (carrier || device.flags & IFF_LOOPBACK)) this.#ready6(device);
+  }
+
   /** Carrier came or went while the device is up. */
   carrier(ifindex: number, on: boolean): void {
     this.fib4.carrier(ifindex, on);

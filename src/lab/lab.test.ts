@@ -75,6 +75,20 @@ test('the same seed gives the same lab, loss and jitter included', () => {
   expect(run(7)).not.toBe(run(8));
 });
 
+test('IPv6 leaves a device with disable_ipv6 and comes back; a deleted end of a link takes the other along', () => {
+  const net = lab(TWO);
+  const [a, b] = [net.host('a'), net.host('b')];
+  a.run('sysctl -w net.ipv6.conf.eth1.disable_ipv6=1');
+  expect(a.run('ip -6 addr show dev eth1') + a.run('ip -6 route show dev eth1')).toBe('');
+  a.run('sysctl -w net.ipv6.conf.eth1.disable_ipv6=0');
+  net.run(3);
+  expect(a.run('ip -6 -o addr show dev eth1')).toContain('inet6 fe80::ff:fe00:1/64 scope link');
+  b.run('ip link set eth1 down');
+  expect(a.run('ip -br link show eth1')).toContain('LOWERLAYERDOWN');
+  b.run('ip link del eth1');
+  expect(a.exec('ip link show eth1').stderr).toBe('Device "eth1" does not exist.\n');
+});
+
 test('hosts behind a bridge node are on one link', () => {
   const net = lab(`
     name: switched

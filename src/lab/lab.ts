@@ -95,6 +95,19 @@ export class Lab {
       const master = kind === 'bridge' ? ['master', bridgeName(end.node)] : [];
       host.run(['ip', 'link', 'set', end.interface, ...master, 'up']);
     }
+    // Deleting one end of a veth takes the other along, wherever it is.
+    const [hostA, hostB] = [this.host(link.a.node).namespace, this.host(link.b.node).namespace];
+    let gone = false;
+    hostA.devices.listen((event, dev) => {
+      if (event !== 'unregister' || dev !== pair.a || gone) return;
+      gone = true;
+      hostB.devices.unregister(pair.b);
+    });
+    hostB.devices.listen((event, dev) => {
+      if (event !== 'unregister' || dev !== pair.b || gone) return;
+      gone = true;
+      hostA.devices.unregister(pair.a);
+    });
     pair.impair(
       link.aToB === undefined ? undefined : impair(this.world, link.aToB),
       link.bToA === undefined ? undefined : impair(this.world, link.bToA),

@@ -120,6 +120,11 @@ export class Host implements InetHost {
     this.tcp = new TcpPorts(this, this.ip4, this.ip6);
     this.protocols.set(IPPROTO_UDP, this.udp).set(IPPROTO_TCP, this.tcp);
     this.#listen();
+    this.sysctls.onChange = (name): void => {
+      if (name !== 'ipv6.disable_ipv6') return;
+      for (const dev of registry)
+        this.addresses.setDisabled6(dev.ifindex, this.sysctls.conf6(dev.ifindex, 'disable_ipv6') !== 0, dev.carrier);
+    };
     registry.register(this.lo, 1);
     const defrag = new DefragHooks(this);
     this.conntrack = new Conntrack(world, this.hooks, { host: name, onTrack: (pf, on) => defrag.track(pf, on) });
