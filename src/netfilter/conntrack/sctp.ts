@@ -259,8 +259,7 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
     }
     s.state = next;
     if (old !== next) ctx.event(ct, IPCT_PROTOINFO);
-    const opening = old === SCTP_CONNTRACK_COOKIE_ECHOED || old === SCTP_CONNTRACK_HEARTBEAT_SENT;
-    if (opening && dir === IP_CT_DIR_REPLY && next === SCTP_CONNTRACK_ESTABLISHED && !(ct.status & IPS_ASSURED)) {
+    if (old !== next && next === SCTP_CONNTRACK_ESTABLISHED && !(ct.status & IPS_ASSURED)) {
       ct.status |= IPS_ASSURED;
       ctx.event(ct, IPCT_ASSURED);
     }
