@@ -10,7 +10,9 @@ import { NftError } from '../src/tools/nft/source.ts';
 import type { CaseResult } from './suite.ts';
 
 const USERS: Readonly<Record<string, number>> = { root: 0, daemon: 1, bin: 2 };
+/** The test-suite runs two hours east of Greenwich. */
 const names = {
+  zone: 7200,
   ifIndex: (name: string): number | undefined => (name === 'lo' ? 1 : undefined),
   uid: (name: string): number | undefined => USERS[name],
   gid: (name: string): number | undefined => USERS[name],
@@ -21,7 +23,10 @@ function normalize(lines: readonly string[]): string {
   const out: string[] = [];
   const elements: string[] = [];
   for (const line of lines) {
-    const text = line.trim().replace(/\s+/g, ' ');
+    const text = line
+      .trim()
+      .replace(/\s+/g, ' ')
+      .replace(/ userdata = \{.*?\}/g, '');
     if (text.startsWith('element')) {
       for (const element of text.split(/(?<=\[end\])\s*/)) if (element !== '') elements.push(element);
     } else if (text.startsWith('[')) out.push(text);

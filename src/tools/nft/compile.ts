@@ -13,6 +13,7 @@ import { evaluateRule } from './eval/statement.ts';
 import type { KernelExpr } from './expr/types.ts';
 import { linearizeRule } from './linearize.ts';
 import { parse } from './parser/index.ts';
+import { OBJECT_TYPES } from './parser/object.ts';
 import type { SetInfo } from './set-info.ts';
 import { NftError } from './source.ts';
 
@@ -83,7 +84,7 @@ export class Workspace implements World {
         return undefined;
       }
       case 'object':
-        this.#objects.add(`${object.family} ${object.table} ${object.spec.type} ${object.name}`);
+        this.#objects.add(`${object.family} ${object.table} ${OBJECT_TYPES[object.spec.type]} ${object.name}`);
         return undefined;
       case 'rule': {
         this.#pending = [];

@@ -19,6 +19,8 @@ export type Names = {
   readonly uid?: (name: string) => number | undefined;
   readonly gid?: (name: string) => number | undefined;
   readonly cgroup?: (path: string) => bigint | undefined;
+  /** Seconds that local time is ahead of UTC, for dates and hours. */
+  readonly zone?: number;
 };
 
 export type PrintOptions = Names & {
@@ -116,6 +118,12 @@ function numberOr(text: string, max: bigint, lookup: (name: string) => number | 
   return named === undefined ? { error: failure } : { value: BigInt(named) };
 }
 
+/** An IPv4 address as one number, inet_aton(3). */
+function plainIpv4(text: string): Uint8Array | undefined {
+  const value = parseNumber(text);
+  return value === undefined || value > 0xffffffffn ? undefined : exportValue(value, 'big', 32);
+}
+
 export const invalidType: Datatype = { id: 0, name: 'invalid', desc: 'invalid', size: 0, byteorder: 'invalid' };
 export const verdictType: Datatype = {
   id: 1,
@@ -189,7 +197,7 @@ export const ipaddrType: Datatype = {
   base: integerType,
   prefix: true,
   parse: (text) => {
-    const bytes = parseIpv4(text);
+    const bytes = parseIpv4(text) ?? plainIpv4(text);
     return bytes === undefined
       ? { error: 'Could not resolve hostname: Name or service not known' }
       : { value: importValue(bytes, 'big') };
@@ -591,11 +599,11 @@ export const dateType: Datatype = {
   size: 64,
   byteorder: 'host',
   base: integerType,
-  parse: (text) => {
-    const ns = parseDate(text);
+  parse: (text, names) => {
+    const ns = parseDate(text, names.zone);
     return ns === undefined ? { error: `cannot parse date` } : { value: ns };
   },
-  print: (value, _len, options) => (options.numericTime ? integerText(value) : `"${formatDate(value)}"`),
+  print: (value, _len, options) => (options.numericTime ? integerText(value) : `"${formatDate(value, options.zone)}"`),
 };
 /** Seconds of the day. */
 export const hourType: Datatype = {
@@ -605,11 +613,11 @@ export const hourType: Datatype = {
   size: 32,
   byteorder: 'host',
   base: integerType,
-  parse: (text) => {
-    const seconds = parseHour(text);
+  parse: (text, names) => {
+    const seconds = parseHour(text, names.zone);
     return seconds === undefined ? { error: `Can't parse trailing input: "${text}"` } : { value: seconds };
   },
-  print: (value, _len, options) => (options.numericTime ? integerText(value) : `"${formatHour(value)}"`),
+  print: (value, _len, options) => (options.numericTime ? integerText(value) : `"${formatHour(value, options.zone)}"`),
 };
 export const dayType: Datatype = {
   id: 45,
@@ -739,6 +747,7 @@ export function parseSymbol(type: Datatype, text: string, names: Names): Parsed 
     if (t.symbols !== undefined) {
       const found = t.symbols.find(([name]) => name === text);
       if (found !== undefined) return { value: found[1] };
+      if (t === dayType && (parseNumber(text) ?? 0n) > 6n) return { error: `Value ${text} exceeds valid range 0-6` };
       if (!/^[0-9]/.test(text)) {
         return { error: `Could not parse ${type.desc} expression` };
       }

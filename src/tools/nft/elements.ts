@@ -21,6 +21,8 @@ export type KernelElement = {
   readonly timeout?: number;
   readonly expiration?: number;
   readonly comment?: string;
+  /** An interval without an end: it reaches the highest value. */
+  readonly open?: boolean;
   readonly objref?: string;
   readonly exprs: readonly KernelExpr[];
 };
@@ -113,14 +115,23 @@ export function kernelElements(set: SetInfo, elements: readonly ElementExpr[], f
     const limit = 1n << BigInt(len);
     const key = (value: bigint): Uint8Array => exportValue(value, 'big', len);
     const list = pieces(set, plain);
+    const isMap = (set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) !== 0;
     if (first && list.length > 0 && list[0].low !== 0n)
       out.push({ key: key(0n), flags: uapi.NFT_SET_ELEM_INTERVAL_END, exprs: [] });
     list.forEach((piece, i) => {
-      out.push({ key: key(piece.low), flags: 0, ...dataOf(set, piece.element), ...extras(piece.element) });
+      const open = piece.high + 1n >= limit;
+      out.push({
+        key: key(piece.low),
+        flags: 0,
+        ...(open && { open }),
+        ...dataOf(set, piece.element),
+        ...extras(piece.element),
+      });
       const end = piece.high + 1n;
       const next = list[i + 1];
-      if (end < limit && (next === undefined || next.low !== end))
-        out.push({ key: key(end), flags: uapi.NFT_SET_ELEM_INTERVAL_END, exprs: [] });
+      // Neighbours of a plain set keep their boundary; in maps the next start is the end.
+      const joined = next?.low === end && (isMap || (set.flags & uapi.NFT_SET_ANONYMOUS) !== 0);
+      if (end < limit && !joined) out.push({ key: key(end), flags: uapi.NFT_SET_ELEM_INTERVAL_END, exprs: [] });
     });
   } else if (set.flags & uapi.NFT_SET_INTERVAL) {
     for (const element of plain) {

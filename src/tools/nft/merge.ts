@@ -22,6 +22,8 @@ function candidate(stmt: Stmt, index: number): Candidate | undefined {
   return { index, left, right, rel };
 }
 
+const isFast = (bits: number): boolean => bits === 8 || bits === 16 || bits === 32;
+
 function join(a: Candidate, b: Candidate): Candidate {
   const len = a.left.len! + b.left.len!;
   const left: PayloadExpr = {
@@ -47,10 +49,13 @@ function mergeGroup(group: readonly Candidate[], out: (Stmt | undefined)[]): voi
   const sorted = [...group].sort((a, b) => a.left.base - b.left.base || a.left.offset - b.left.offset);
   let last = sorted[0];
   for (const next of sorted.slice(1)) {
+    const total = last.left.len! + next.left.len!;
     const fits =
       last.left.base === next.left.base &&
       last.left.offset + last.left.len! === next.left.offset &&
-      last.left.len! + next.left.len! <= MAX_BITS;
+      total <= MAX_BITS &&
+      // Four bytes are what the kernel compares fastest: those stay as they are.
+      (total <= 32 || !isFast(last.left.len!) || !isFast(next.left.len!));
     if (!fits) {
       last = next;
       continue;

@@ -10,9 +10,11 @@ import type { KernelExpr } from './expr/types.ts';
 import type { SetInfo } from './set-info.ts';
 import { typeofUdata } from './typeof-udata.ts';
 import {
+  ELEM_INTERVAL_OPEN,
   emitUdata,
   type Tlv,
   UDATA_COMMENT,
+  UDATA_ELEM_FLAGS,
   UDATA_SET_COMMENT,
   UDATA_SET_DATA_INTERVAL,
   UDATA_SET_DATABYTEORDER,
@@ -177,7 +179,9 @@ export function writeElement(w: AttrWriter, element: KernelElement): void {
     if (element.expiration !== undefined) n.beU64(uapi.NFTA_SET_ELEM_EXPIRATION, BigInt(element.expiration));
     if (element.data !== undefined) encodeData(n, uapi.NFTA_SET_ELEM_DATA, element.data);
     if (element.objref !== undefined) n.string(uapi.NFTA_SET_ELEM_OBJREF, element.objref);
-    comment(n, uapi.NFTA_SET_ELEM_USERDATA, element.comment);
+    const udata: Tlv[] = element.comment === undefined ? [] : [udataString(UDATA_COMMENT, element.comment)];
+    if (element.open) udata.push(udataU32(UDATA_ELEM_FLAGS, ELEM_INTERVAL_OPEN));
+    if (udata.length > 0) n.bytes(uapi.NFTA_SET_ELEM_USERDATA, emitUdata(udata));
     if (element.exprs.length === 1) encodeExpr(n, uapi.NFTA_SET_ELEM_EXPR, element.exprs[0]);
     else if (element.exprs.length > 1) encodeExprs(n, uapi.NFTA_SET_ELEM_EXPRESSIONS, element.exprs);
   });

@@ -319,7 +319,7 @@ export class Session implements World {
 
   #anonymous(set: SetInfo, from: Origin): void {
     const elements = set.elements === undefined ? [] : kernelElements(set, set.elements.elements, true);
-    const count = set.flags & uapi.NFT_SET_INTERVAL || set.elements === undefined ? undefined : elements.length;
+    const count = set.elements === undefined ? undefined : elements.length;
     if (this.#debugNetlink) {
       this.debug += `${set.name} ${set.table} ${set.flags.toString(16)}${count === undefined ? '' : ` size ${count}`}\n`;
       this.debug += `${set.name} ${set.table} 0\n`;

@@ -11,6 +11,10 @@ export const UDATA_SET_COMMENT = 7;
 /** The comment of tables, chains, rules, elements and objects. */
 export const UDATA_COMMENT = 0;
 
+/** Flags of an element; bit 0: an interval that has no end. */
+export const UDATA_ELEM_FLAGS = 1;
+export const ELEM_INTERVAL_OPEN = 1;
+
 export type Tlv = { readonly type: number; readonly value: Uint8Array };
 
 const utf8 = new TextEncoder();

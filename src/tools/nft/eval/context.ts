@@ -18,6 +18,8 @@ export type Expect = {
   readonly max?: bigint;
   /** The key that elements belong to: gives the members of concatenations. */
   readonly key?: Expr;
+  /** The name of an object of this type (NFT_OBJECT_*). */
+  readonly object?: number;
 };
 
 export const expectNothing: Expect = { type: dt.invalidType, byteorder: 'invalid', len: 0 };

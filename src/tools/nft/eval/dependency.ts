@@ -57,7 +57,7 @@ function specialDescription(ctx: Context, expr: PayloadExpr): ProtoDesc | undefi
   const network = { icmp: 'ip', icmpv6: 'ip6', igmp: 'ip' }[expr.proto?.name ?? ''];
   if (network !== undefined) {
     const desc = proto(network);
-    payloadDependency(ctx, { ...expr, proto: desc, base: BASE_NETWORK });
+    addDependency(ctx, ctx.protocols[BASE_LL].desc ?? familyProto[ctx.family].desc, desc, expr);
     return desc;
   }
   return proto('inet-service');
@@ -221,7 +221,9 @@ export function checkPayload(ctx: Context, expr: PayloadExpr): PayloadExpr {
     if (expr.base === BASE_LL && desc.base === BASE_LL) {
       if (upper.name === 'ether') return expr;
       const number = upperNumber(desc, upper);
-      if (number < 0) fail(expr, `conflicting protocols specified: ${desc.name} vs. ${upper.name}`, state.loc);
+      const network = ctx.protocols[BASE_NETWORK].desc;
+      if (number < 0 || network !== undefined)
+        fail(expr, `conflicting protocols specified: ${(network ?? desc).name} vs. ${upper.name}`, state.loc);
       addDependency(ctx, desc, upper, expr);
       desc = state.desc;
     } else fail(expr, `conflicting protocols specified: ${desc.name} vs. ${upper.name}`, state.loc);

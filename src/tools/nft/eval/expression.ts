@@ -104,18 +104,12 @@ function evaluatePayload(ctx: Context, expr: PayloadExpr): Expr {
 }
 
 function evaluateExthdr(ctx: Context, expr: ExthdrExpr): Expr {
-  const dependency = { ipv6: 'ip6', ipv4: 'ip', tcpopt: 'tcp', sctp: 'sctp' }[expr.op];
-  const desc = proto(dependency);
-  // TCP options need TCP, IPv6 extension headers IPv6: the dependency of any field of that header.
-  const base = desc.base;
-  const state = ctx.protocols[base];
+  // Options of TCP and chunks of SCTP need no comparison: the kernel looks at the protocol itself.
   if (expr.op === 'ipv6' || expr.op === 'ipv4') {
+    const desc = proto(expr.op === 'ipv6' ? 'ip6' : 'ip');
+    const state = ctx.protocols[desc.base];
     if (state.desc === undefined) checkPayload(ctx, { ...build.payload(desc, 0), ...(expr.loc && { loc: expr.loc }) });
     else if (state.desc !== desc)
-      fail(expr, `conflicting protocols specified: ${state.desc.name} vs. ${desc.name}`, state.loc);
-  } else if (expr.op === 'tcpopt' || expr.op === 'sctp') {
-    if (expr.op === 'sctp') checkPayload(ctx, { ...build.payload(desc, 0), ...(expr.loc && { loc: expr.loc }) });
-    else if (state.desc !== undefined && state.desc !== desc && state.desc.length > 0)
       fail(expr, `conflicting protocols specified: ${state.desc.name} vs. ${desc.name}`, state.loc);
   }
   if (expr.present) return expr;
@@ -179,6 +173,8 @@ function evaluateConcat(ctx: Context, expr: ConcatExpr, expect: Expect): Expr {
           ? { type: types[i], byteorder: types[i].byteorder, len: types[i].size }
           : { type: dt.invalidType, byteorder: 'invalid', len: 0 };
     const value = evaluate(ctx, part, sub);
+    if (value.kind === 'ct' && (value.key === uapi.NFT_CT_SRC || value.key === uapi.NFT_CT_DST))
+      fail(part, 'specify either ip or ip6 for address matching');
     if (value.kind === 'list' || value.kind === 'set') fail(value, `cannot use a set or list inside a concatenation`);
     if ((value.type ?? dt.invalidType) === dt.invalidType && value.kind !== 'catchall')
       fail(part, 'cannot use expression without a type in concatenation');
@@ -201,11 +197,17 @@ export function evaluateMap(ctx: Context, expr: MapExpr, expect: Expect): Expr {
     const shell: SetInfo = {
       family: ctx.family,
       table: ctx.table,
-      name: expect.type === dt.stringType && expr.vmap !== true && expect.max === -1n ? '__objmap%d' : '__map%d',
+      name: expect.object === undefined ? '__map%d' : '__objmap%d',
       id: ctx.world.nextSetId(),
-      flags: uapi.NFT_SET_ANONYMOUS | uapi.NFT_SET_CONSTANT | uapi.NFT_SET_MAP,
+      flags:
+        uapi.NFT_SET_ANONYMOUS |
+        uapi.NFT_SET_CONSTANT |
+        (expect.object === undefined ? uapi.NFT_SET_MAP : uapi.NFT_SET_OBJECT),
       key,
-      data: { type: expect.type, len: verdict ? 0 : expect.len, byteorder: expect.byteorder },
+      ...(expect.object !== undefined && { objType: expect.object }),
+      ...(expect.object === undefined && {
+        data: { type: expect.type, len: verdict ? 0 : expect.len, byteorder: expect.byteorder },
+      }),
       empty: false,
       stmts: [],
     };
@@ -269,16 +271,8 @@ export function evaluate(ctx: Context, expr: Expr, expect: Expect): Expr {
         const family = networkOf(ctx);
         if (family === undefined)
           fail(expr, "can't determine ip or ip6 address, specify either ip or ip6 for address matching");
-        const src = expr.key === uapi.NFT_CT_SRC;
-        const key =
-          family === 2
-            ? src
-              ? uapi.NFT_CT_SRC_IP
-              : uapi.NFT_CT_DST_IP
-            : src
-              ? uapi.NFT_CT_SRC_IP6
-              : uapi.NFT_CT_DST_IP6;
-        return build.ct(key, expr.direction, undefined, expr.loc);
+        const type = family === 2 ? dt.ipaddrType : dt.ip6addrType;
+        return { ...expr, type, len: type.size };
       }
       if (expr.nfproto !== undefined) {
         const state = ctx.protocols[BASE_NETWORK].desc;

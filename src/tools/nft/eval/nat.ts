@@ -45,7 +45,7 @@ function hasTransport(expr: Expr | undefined): boolean {
     case 'concat':
       return expr.parts.some(hasTransport);
     case 'payload':
-      return expr.base === BASE_TRANSPORT;
+      return expr.base === BASE_TRANSPORT && !expr.raw && expr.proto?.name !== 'th';
     default:
       return false;
   }
@@ -77,14 +77,8 @@ export function argument(ctx: Context, expr: Expr, expect: Expect): Expr {
   const value = expr.kind === 'map' ? evaluateMap(ctx, expr, expect) : evaluate(ctx, expr, expect);
   if (value.kind === 'set' || value.kind === 'setref') fail(expr, 'you cannot use a set here, unknown value to use');
   const got = value.type ?? dt.invalidType;
-  if (got.id !== expect.type.id && dt.rootType(got) !== dt.rootType(expect.type))
+  if (got.id !== expect.type.id && got !== dt.integerType && !(isConstant(value) && expect.type === dt.integerType))
     fail(value, `datatype mismatch: expected ${expect.type.desc}, expression has type ${got.desc}`);
-  if (got.id !== expect.type.id && got !== dt.integerType && expect.type !== dt.integerType && !isConstant(value)) {
-    const numeric = [dt.markType, dt.integerType, dt.classidType, dt.realmType, dt.inetServiceType];
-    const plain = dt.isA(got, dt.integerType) && (numeric.includes(expect.type) || got.base === dt.integerType);
-    if (!plain || (got.parts === undefined) !== (expect.type.parts === undefined))
-      fail(value, `datatype mismatch: expected ${expect.type.desc}, expression has type ${got.desc}`);
-  }
   return value;
 }
 

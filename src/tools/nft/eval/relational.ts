@@ -113,7 +113,10 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
   let right = rel.right;
   while (right.kind === 'variable') right = right.value;
   if (right.kind === 'set') right = evaluateSetMembers(ctx, left, right, place);
-  else right = evaluate(ctx, right, place);
+  else if (left.kind === 'fib' && right.kind === 'symbol' && (right.text === 'exists' || right.text === 'missing')) {
+    left = { ...left, flags: left.flags | uapi.NFTA_FIB_F_PRESENT, type: dt.booleanType, byteorder: 'host', len: 8 };
+    right = evaluate(ctx, right, { type: dt.booleanType, byteorder: 'host', len: 8 });
+  } else right = evaluate(ctx, right, place);
   if (isConstant(left))
     fail(rel.left, `Left hand side of relational expression (${opName(rel.op)}) must not be constant`);
   if (!isConstant(right))
@@ -121,7 +124,14 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
   if (right.kind === 'catchall') fail(rel.right, 'All-wildcard strings are not supported');
   if (!sameType(left, right))
     fail(right, `datatype mismatch, expected ${left.type!.desc}, expression has type ${right.type!.desc}`, left.loc);
+  if (left.kind === 'meta' && left.key === uapi.NFT_META_NFPROTO && ctx.family !== 'inet')
+    fail(rel, 'meta nfproto is only useful in the inet family');
   let op = rel.op;
+  // `flags & mask flags` compares, it does not look for one of the bits.
+  if (left.kind === 'binary' && left.op === '&' && written.left.kind === 'binary') {
+    if (op === 'implicit') op = '==';
+    else if (op === '!') fail(rel, 'negation can only be used with singleton bitmask values');
+  }
   // One member: no set is needed.
   if (right.kind === 'set' && right.elements.length === 1) {
     const [only] = right.elements;
@@ -146,6 +156,13 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
     case '==':
     case '!=':
     case 'implicit':
+      if (
+        left.kind === 'ct' &&
+        (left.key === uapi.NFT_CT_SRC || left.key === uapi.NFT_CT_DST) &&
+        right.kind !== 'value' &&
+        right.kind !== 'prefix'
+      )
+        fail(left, 'specify either ip or ip6 for address matching');
       if (right.kind === 'range') {
         left = toByteOrder(left, 'big');
         right = toByteOrder(right, 'big');

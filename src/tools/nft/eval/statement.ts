@@ -12,7 +12,7 @@ import { argument, evaluateNat, evaluateReject, evaluateTproxy } from './nat.ts'
 import { evaluateFlagCmp, evaluateRelational } from './relational.ts';
 import { checkReference } from './set.ts';
 
-const objectName: Expect = { type: dt.stringType, byteorder: 'host', len: 255 * 8, max: -1n };
+const objectName = (object: number): Expect => ({ type: dt.stringType, byteorder: 'host', len: 255 * 8, object });
 
 /** `field set value`: fields of odd bits, or under a 16 bit checksum, are read, changed and written back whole. */
 function evaluatePayloadSet(ctx: Context, stmt: PayloadSetStmt): Stmt {
@@ -212,9 +212,11 @@ export function evaluateStatement(ctx: Context, stmt: Stmt): Stmt {
       return { ...stmt, dev, ...(addr && { addr }) };
     }
     case 'objref': {
-      const expr =
-        stmt.expr.kind === 'map' ? evaluateMap(ctx, stmt.expr, objectName) : evaluate(ctx, stmt.expr, objectName);
+      const expect = objectName(stmt.type);
+      const expr = stmt.expr.kind === 'map' ? evaluateMap(ctx, stmt.expr, expect) : evaluate(ctx, stmt.expr, expect);
       if (expr.kind !== 'map' && expr.kind !== 'value') fail(stmt.expr, 'invalid object name');
+      if (expr.kind === 'value' && !ctx.world.hasObject(ctx.family, ctx.table, stmt.type, dt.valueString(expr.value)))
+        fail(stmt.expr, 'No such file or directory');
       return { ...stmt, expr };
     }
     case 'dynset':
@@ -262,7 +264,19 @@ export function evaluateRule(rule: Rule, world: World): Rule {
     ctx.out.push(done);
     if (isTerminal(done)) terminal = done;
   }
-  return { ...rule, stmts: ctx.out };
+  return { ...rule, stmts: withoutRedundant(ctx) };
+}
+
+/** In ip and ip6 tables `meta protocol ip` says nothing; in front of other statements it is left out. */
+function withoutRedundant(ctx: Context): Stmt[] {
+  const own = { ip: 0x0800n, ip6: 0x86ddn }[ctx.family as string];
+  if (own === undefined || ctx.out.length < 2) return ctx.out;
+  return ctx.out.filter((stmt) => {
+    if (stmt.kind !== 'expr' || stmt.expr.kind !== 'relational') return true;
+    const { left, right, op } = stmt.expr;
+    if (left.kind !== 'meta' || left.key !== uapi.NFT_META_PROTOCOL || right.kind !== 'value') return true;
+    return (op !== '==' && op !== 'implicit') || right.value !== own;
+  });
 }
 
 /** Statements that belong to a set's declaration. */

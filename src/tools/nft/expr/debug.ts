@@ -102,12 +102,13 @@ function body(e: KernelExpr): string {
       return `payload write reg ${e.sreg} => ${at} csum_type ${e.csumType} csum_off ${e.csumOffset} csum_flags ${hex(e.csumFlags)} `;
     }
     case 'exthdr': {
-      const op = ['ipv6', 'tcpopt', 'ipv4', 'sctp', 'dccp'][e.op];
+      // The tool's own name table ends before SCTP and DCCP.
+      const op = ['ipv6 ', 'tcpopt ', 'ipv4 '][e.op] ?? '';
       const at = `${e.len}b @ ${e.type} + ${e.offset}`;
       if (e.dreg !== undefined)
-        return `exthdr load ${op} ${at}${e.flags & uapi.NFT_EXTHDR_F_PRESENT ? ' present' : ''} => reg ${e.dreg} `;
-      if (e.sreg !== undefined) return `exthdr write ${op} reg ${e.sreg} => ${at} `;
-      return `exthdr reset ${op} ${e.type} `;
+        return `exthdr load ${op}${at}${e.flags & uapi.NFT_EXTHDR_F_PRESENT ? ' present' : ''} => reg ${e.dreg} `;
+      if (e.sreg !== undefined) return `exthdr write ${op}reg ${e.sreg} => ${at} `;
+      return `exthdr reset ${op}${e.type} `;
     }
     case 'meta':
       return e.dreg !== undefined

@@ -24,6 +24,8 @@ const IPV4 = /[0-9]{1,3}(?:\.[0-9]{1,3}){3}/y;
 const MAC = /[0-9a-fA-F]{1,2}(?::[0-9a-fA-F]{1,2}){5,}/y;
 const CLASSID = /[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}(?=[ \t\n:\-},/;]|$)/y;
 const ADDRESS_RUN = /[0-9a-fA-F:.]+/y;
+const ADDRESS_END = /[\s:;/\-},)\]]/;
+const VLAN = /8021(?:q|ad)(?![a-zA-Z0-9])/y;
 const PUNCT = /==|!=|<=|>=|<<|>>|[-{}()[\];:,.=<>!&|^/$@*+%]/y;
 
 function match(re: RegExp, text: string, at: number): number {
@@ -38,9 +40,9 @@ function ipv6Length(text: string, at: number): number {
   const run = text.slice(at, at + Math.min(length, 46));
   if (run.split(':').length < 3) return 0;
   for (length = run.length; length >= 2; length--) {
-    const candidate = run.slice(0, length);
-    if (parseIpv6(candidate) !== undefined) return length;
-    if (!candidate.endsWith(':') && !candidate.endsWith('.') && length < run.length) break;
+    // What follows must be able to follow an address: `::1:accept` is `::1`, not `::1:acce`.
+    if (!ADDRESS_END.test(text[at + length] ?? ' ')) continue;
+    if (parseIpv6(run.slice(0, length)) !== undefined) return length;
   }
   return 0;
 }
@@ -100,7 +102,8 @@ export class Lexer {
       if (at >= text.length) {
         if (this.#stack.length > 1) {
           this.#stack.pop();
-          continue;
+          // A file ends a line, also when it does not say so.
+          return { kind: 'newline', text: '\n', source, start: at, end: at };
         }
         frame.at = at;
         return { kind: 'eof', text: '', source, start: at, end: at };
@@ -138,6 +141,7 @@ export class Lexer {
     if (/[0-9a-fA-F:]/.test(c)) {
       better('number', match(NUMBER, text, at));
       better('word', match(TIME, text, at));
+      better('word', match(VLAN, text, at));
       better('word', match(IPV4, text, at));
       better('word', match(MAC, text, at));
       better('word', match(CLASSID, text, at));

@@ -204,7 +204,7 @@ function ipsec(p: Parser, first: Token): Expr {
     loc: p.since(first),
   });
   if (token.text === 'reqid') return make(5, dt.integerType, 32, 'host');
-  if (token.text === 'spi') return make(6, dt.integerType, 32, 'host');
+  if (token.text === 'spi') return make(6, dt.integerType, 32, 'big');
   if (token.text !== 'ip' && token.text !== 'ip6') p.unexpected(undefined, token);
   const saddr = p.is('saddr');
   if (!saddr && !p.is('daddr')) p.unexpected();

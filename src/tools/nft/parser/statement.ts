@@ -361,8 +361,13 @@ export function statement(p: Parser): Stmt {
       case 'counter': {
         p.next();
         if (p.accept('name')) return objref(p, uapi.NFT_OBJECT_COUNTER, first);
-        const packets = p.accept('packets') ? p.bigNumber() : 0n;
-        const bytes = p.accept('bytes') ? p.bigNumber() : 0n;
+        let packets = 0n;
+        let bytes = 0n;
+        for (;;) {
+          if (p.accept('packets')) packets = p.bigNumber();
+          else if (p.accept('bytes')) bytes = p.bigNumber();
+          else break;
+        }
         return { kind: 'counter', packets, bytes, loc: p.since(first) };
       }
       case 'last':

@@ -32,14 +32,25 @@ export function limitArgs(p: Parser): LimitStmt {
   if (!over) p.accept('until');
   let rate = p.bigNumber();
   let bytes = false;
-  if (isByteUnit(p)) {
-    rate *= BYTES[p.next().text];
+  // `kbytes/second` is one word to the lexer.
+  const [size, per] = p.peek().text.split('/', 2);
+  let unit: bigint | undefined;
+  if (p.peek().kind === 'word' && per !== undefined && BYTES[size] !== undefined) {
+    rate *= BYTES[size];
     bytes = true;
+    unit = SECONDS[per];
+    if (unit === undefined) p.unexpected();
+    p.next();
+  } else {
+    if (isByteUnit(p)) {
+      rate *= BYTES[p.next().text];
+      bytes = true;
+    }
+    p.expect('/');
+    unit = SECONDS[p.peek().text];
+    if (unit === undefined) p.unexpected();
+    p.next();
   }
-  p.expect('/');
-  const unit = SECONDS[p.peek().text];
-  if (unit === undefined) p.unexpected();
-  p.next();
   let burst = bytes ? 0n : 5n;
   if (p.accept('burst')) {
     const burstToken = p.peek();
@@ -51,7 +62,7 @@ export function limitArgs(p: Parser): LimitStmt {
     else p.accept('packets');
     if (burst > 0xffffffffn) p.fail(burstToken, 'limit burst must be > 0 and fit 32 bits');
   }
-  return { kind: 'limit', rate, unit, burst: Number(burst), type: bytes ? 1 : 0, over, loc: p.since(first) };
+  return { kind: 'limit', rate, unit: unit!, burst: Number(burst), type: bytes ? 1 : 0, over, loc: p.since(first) };
 }
 
 /** `[over|until] NUM unit [used NUM unit]` */
