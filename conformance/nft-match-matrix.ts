@@ -5,6 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { nft } from '../src/tools/nft/index.ts';
 import { NFPROTO_ARP, NFPROTO_BRIDGE, NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_NETDEV } from '../src/wire/uapi/netfilter.ts';
 import { MatrixRouter, type Seen } from './matrix-router.ts';
 import type { CaseResult } from './suite.ts';
@@ -166,4 +167,13 @@ export function* matrix(root: string, load: LoadRules, filter?: RegExp): Iterabl
         : { id, ok: false, reason: `${wrong.length} differences: ${wrong.slice(0, 3).join('; ')}` };
     }
   }
+}
+
+/** Judges every record below `root` whose id matches `filter`. */
+export function* run(root: string, filter?: RegExp): Iterable<CaseResult> {
+  const load: LoadRules = (router, rules) => {
+    const result = nft(['-f', '-'], { ...router.io, stdin: rules });
+    return result.code === 0 ? undefined : result.stderr;
+  };
+  yield* matrix(root, load, filter);
 }
