@@ -37,7 +37,7 @@ export function addExpect(program: Command): void {
         else {
           writeFileSync(options.save, text);
           const count = `${answers.length} expectation${answers.length === 1 ? '' : 's'}`;
-          console.log(`${count} written to ${options.save}; check them with: netloom test ${options.save}`);
+          console.log(`${count} written to ${options.save}; check with: netloom test ${options.save}`);
         }
         return OK;
       }),
