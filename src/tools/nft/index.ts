@@ -10,6 +10,7 @@ import type { NetlinkTransport } from '../../wire/netlink/message.ts';
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
 import type { Command, Family } from './ast.ts';
+import { runList } from './list.ts';
 import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
 import { newScope, parse } from './parser/index.ts';
@@ -181,8 +182,8 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
   return { code: 0, stdout, stderr: '', rules };
 }
 
-function read(command: Command, _io: NftIo, _options: ScriptOptions): string {
-  throw new NftError(command.loc, `netloom does not support nft ${command.op} yet`);
+function read(command: Command, io: NftIo, options: ScriptOptions): string {
+  return runList(command, io.netlink.open(12), hostNames(io.netlink, reader(io)), options.flags ?? {});
 }
 
 function asError(error: unknown): NftError {

@@ -104,13 +104,9 @@ function exthdrBase(op: 'ipv6' | 'tcpopt' | 'ipv4' | 'sctp'): number {
   return op === 'ipv6' || op === 'ipv4' ? BASE_NETWORK : BASE_TRANSPORT;
 }
 
-/** `field & mask` of a field of less than its bytes, as that field. Shifts around it are undone. */
+/** `field & mask` of a field of less than its bytes, as that field. */
 function bitField(t: Typing, e: Expr): Expr | undefined {
   if (e.kind !== 'binary') return undefined;
-  if (e.op === '>>' && e.left.kind === 'binary' && e.right.kind === 'value') {
-    const inner = bitField(t, e.left);
-    return inner;
-  }
   if (e.op !== '&' || e.right.kind !== 'value') return undefined;
   if (e.left.kind === 'payload' && e.left.raw !== false) {
     const found = trim(e.left, e.right.value, t.ctx);

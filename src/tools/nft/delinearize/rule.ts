@@ -391,6 +391,18 @@ export class RuleReader {
     const stmts = e.exprs.flatMap((x) => simpleStmt(x) ?? []);
     const op = e.op === U.NFT_DYNSET_OP_ADD ? 'add' : e.op === U.NFT_DYNSET_OP_UPDATE ? 'update' : 'delete';
     const done = this.#complete(key);
+    // A set without a declaration of its own: a meter.
+    if (set && (set.flags & U.NFT_SET_ANONYMOUS) !== 0 && stmts.length > 0) {
+      this.#push({
+        kind: 'meter',
+        name: set.name,
+        size: set.size,
+        key: typed(done, set.keyType),
+        timeout: e.timeout ? Number(e.timeout) : undefined,
+        stmt: stmts[0],
+      });
+      return;
+    }
     this.#push({
       kind: 'dynset',
       op,

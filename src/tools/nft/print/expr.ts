@@ -72,9 +72,9 @@ const XFRM_KEYS: readonly string[] = ['', 'ip daddr', 'ip6 daddr', 'ip saddr', '
 /** Elements with their data and state. */
 export function element(e: ElementExpr, o: PrintContext): string {
   let out = expr(e.key, o);
-  if (e.timeout !== undefined) out += ` timeout ${formatTime(BigInt(e.timeout))}`;
-  if (!o.stateless && e.expires !== undefined) out += ` expires ${formatTime(BigInt(e.expires))}`;
   for (const s of e.stmts ?? []) out += ` ${o.stmt(s, o)}`;
+  if (e.timeout) out += ` timeout ${formatTime(BigInt(e.timeout))}`;
+  if (!o.stateless && e.expires) out += ` expires ${formatTime(BigInt(e.expires))}`;
   if (e.comment !== undefined) out += ` comment ${quoted(e.comment)}`;
   if (e.data) out += ` : ${expr(e.data, o)}`;
   return out;

@@ -16,6 +16,8 @@ const UNITS: ReadonlyMap<bigint, string> = new Map([
 ]);
 const LEVELS: readonly string[] = ['emerg', 'alert', 'crit', 'err', 'warn', 'notice', 'info', 'debug', 'audit'];
 const LOGLEVEL_WARNING = 4;
+/** Every flag of logging that the language knows. */
+const LOG_ALL = 0x2f;
 const NAT_FLAGS: readonly (readonly [number, string])[] = [
   [4, 'random'],
   [16, 'fully-random'],
@@ -23,7 +25,7 @@ const NAT_FLAGS: readonly (readonly [number, string])[] = [
 ];
 
 /** A number of bytes in the largest unit that divides it. */
-function bytes(n: bigint): string {
+export function bytes(n: bigint): string {
   if (n > 0n && n % (1n << 20n) === 0n) return `${n >> 20n} mbytes`;
   if (n > 0n && n % 1024n === 0n) return `${n >> 10n} kbytes`;
   return `${n} bytes`;
@@ -48,7 +50,7 @@ function log(s: Extract<Stmt, { kind: 'log' }>, o: PrintContext): string {
   if (s.group === undefined && s.level !== undefined && s.level !== LOGLEVEL_WARNING)
     out += ` level ${LEVELS[s.level] ?? s.level}`;
   const flags = s.flags ?? 0;
-  if ((flags & 31) === 31) return `${out} flags all`;
+  if ((flags & LOG_ALL) === LOG_ALL) return `${out} flags all`;
   if ((flags & 3) !== 0)
     out += ` flags tcp ${[flags & 1 ? 'sequence' : '', flags & 2 ? 'options' : ''].filter(Boolean).join(',')}`;
   if (flags & 4) out += ' flags ip options';
@@ -187,7 +189,7 @@ export function stmt(s: Stmt, o: PrintContext): string {
     case 'flowoffload':
       return `flow add @${s.name}`;
     case 'chainblock':
-      return `${s.verdict} { }`;
+      return `${s.verdict} {\n${s.rules.map((rule) => `\t\t\t${rule.stmts.map((x) => stmt(x, o)).join(' ')}\n`).join('')}\t\t}`;
     case 'xt':
       return `xt ${s.type} "${s.name}"`;
   }
