@@ -734,6 +734,13 @@ export function isA(type: Datatype | undefined, base: Datatype): boolean {
   return false;
 }
 
+/** True when both are one type, concatenations member by member. */
+export function sameType(a: Datatype, b: Datatype): boolean {
+  if (a.parts === undefined || b.parts === undefined) return a.id === b.id && a.parts === b.parts;
+  const other = b.parts;
+  return a.parts.length === other.length && a.parts.every((part, i) => sameType(part, other[i]));
+}
+
 /** The type without its specialisations: integer, string, verdict... */
 export function rootType(type: Datatype): Datatype {
   let t = type;

@@ -232,17 +232,7 @@ export function evaluateMap(ctx: Context, expr: MapExpr, expect: Expect): Expr {
 
 function checkSame(wanted: dt.Datatype, expr: Expr, text: string): void {
   const got = expr.type ?? dt.invalidType;
-  if (wanted.id === got.id || (dt.isA(wanted, got) && got === dt.integerType)) return;
-  const parts = (type: dt.Datatype): readonly dt.Datatype[] => type.parts ?? [type];
-  const a = parts(wanted);
-  const b = parts(got);
-  if (
-    a.length === b.length &&
-    a.every(
-      (type, i) => type.id === b[i].id || (dt.rootType(type) === dt.rootType(b[i]) && (type.id === 4 || b[i].id === 4)),
-    )
-  )
-    return;
+  if (dt.sameType(wanted, got)) return;
   fail(expr, `${text} ${wanted.desc}, mapping expression has type ${got.desc}`);
 }
 

@@ -93,16 +93,6 @@ function anonymousSet(ctx: Context, left: Expr, elements: SetExpr): SetRefExpr {
   };
 }
 
-function sameType(left: Expr, right: Expr): boolean {
-  const a = left.type ?? dt.invalidType;
-  const b = right.type ?? dt.invalidType;
-  if (a.id === b.id) return true;
-  if (a.parts !== undefined && b.parts !== undefined)
-    return a.parts.length === b.parts.length && a.parts.every((part, i) => part.id === b.parts![i].id);
-  // References to sets of the plain integer type hold for what stands on integer.
-  return right.kind === 'setref' && dt.rootType(a) === dt.rootType(b) && (a === dt.integerType || b === dt.integerType);
-}
-
 export function evaluateRelational(ctx: Context, written: RelationalExpr): RelationalExpr {
   let left = evaluate(ctx, written.left, expectNothing);
   let rel = hourRange(ctx, written, left);
@@ -122,7 +112,7 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
   if (!isConstant(right))
     fail(rel.right, `Right hand side of relational expression (${opName(rel.op)}) must be constant`);
   if (right.kind === 'catchall') fail(rel.right, 'All-wildcard strings are not supported');
-  if (!sameType(left, right))
+  if (!dt.sameType(left.type ?? dt.invalidType, right.type ?? dt.invalidType))
     fail(right, `datatype mismatch, expected ${left.type!.desc}, expression has type ${right.type!.desc}`, left.loc);
   if (left.kind === 'meta' && left.key === uapi.NFT_META_NFPROTO && ctx.family !== 'inet')
     fail(rel, 'meta nfproto is only useful in the inet family');
