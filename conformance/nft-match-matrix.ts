@@ -142,7 +142,10 @@ function judge(
       `${id} pre`,
     );
     if (before !== undefined) wrong.push(`load of "${record.pre}": ${before}`);
-    else directed(record.directed_pre);
+    else {
+      router.host.conntrack.flush();
+      directed(record.directed_pre);
+    }
   }
   return wrong;
 }
