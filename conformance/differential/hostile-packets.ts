@@ -5,6 +5,7 @@
  */
 import type { Random } from '../../src/core/random.ts';
 import { pick } from './packets.ts';
+import type { Frame } from './peer.ts';
 
 const ETHERNET = 14;
 
@@ -98,4 +99,111 @@ export function damage(hex: string, r: Random): string {
   }
   if (r.below(8) > 0) repair(frame, r);
   return Buffer.from(frame.map((b) => b ?? 0)).toString('hex');
+}
+
+/** A UDP or echo datagram in fragments, in order or not, some twice, some across others, some missing. */
+export function fragments(id: number, r: Random): Frame[] {
+  const side: 0 | 1 = r.below(2) === 0 ? 0 : 1;
+  const v6 = r.below(2) === 0;
+  const router = r.below(2) === 0;
+  const there = router ? side : 1 - side;
+  const src = v6 ? [0xfd, side, ...new Array<number>(13).fill(0), 2] : [10, 0, side, 2];
+  const dst = v6 ? [0xfd, there, ...new Array<number>(13).fill(0), router ? 1 : 2] : [10, 0, there, router ? 1 : 2];
+  const size = pick(r, [9, 24, 100, 600, 1400, 1472, 1600, 3000]);
+  const body = Array.from({ length: size }, (_, i) => (i * 7 + id) & 255);
+  // An echo request with a right checksum: what reaches the router is answered.
+  body.splice(0, 8, v6 ? 128 : 8, 0, 0, 0, id >> 8, id & 255, 0, 1);
+  const pseudo = v6 ? [...src, ...dst, 0, 0, size >> 8, size & 255, 0, 0, 0, 58] : [];
+  const value = sum([...pseudo, ...body], 0, pseudo.length + size);
+  body[2] = value >> 8;
+  body[3] = value & 255;
+  type Piece = { from: number; to: number; more: boolean };
+  const pieces: Piece[] = [];
+  for (let from = 0; from < size; ) {
+    const to = Math.min(size, from + 8 * (1 + r.below(Math.max(1, Math.min(180, size >> 3)))));
+    pieces.push({ from, to, more: to < size });
+    from = to;
+  }
+  const wild = r.below(3) === 0;
+  for (let n = wild ? 1 + r.below(3) : 0; n > 0; n--) {
+    const at = r.below(pieces.length);
+    const one = pieces[at];
+    switch (r.below(6)) {
+      case 0:
+        pieces.splice(r.below(pieces.length + 1), 0, one);
+        break;
+      case 1:
+        pieces.splice(at, 1);
+        break;
+      case 2:
+        pieces.splice(at, 0, { ...one, from: Math.max(0, one.from - 8) });
+        break;
+      case 3:
+        pieces.splice(at, 0, { ...one, to: Math.min(size, one.to + 8) });
+        break;
+      case 4:
+        pieces[at] = { ...one, more: !one.more };
+        break;
+      default:
+        pieces[at] = { ...one, to: Math.max(one.from, one.to - 1 - r.below(8)) };
+    }
+    if (pieces.length === 0) return [];
+  }
+  for (let n = r.below(3) === 0 ? pieces.length : 0; n > 0; n--) {
+    const [i, j] = [r.below(pieces.length), r.below(pieces.length)];
+    [pieces[i], pieces[j]] = [pieces[j], pieces[i]];
+  }
+  const df = r.below(4) === 0 ? 0x40 : 0;
+  return pieces.map(({ from, to, more }) => {
+    const data = body.slice(from, to);
+    const offset = from >> 3;
+    const mac = [2, 0, 0, 0, 0, side, 2, 0, 0, 0, 0, 0xa0 + side];
+    let frame: number[];
+    if (v6) {
+      const field = (from & 0xfff8) | (more ? 1 : 0);
+      const header = [58, 0, field >> 8, field & 255, 0, 0, id >> 8, id & 255];
+      const length = data.length + 8;
+      frame = [
+        ...mac,
+        0x86,
+        0xdd,
+        0x60,
+        0,
+        0,
+        0,
+        length >> 8,
+        length & 255,
+        44,
+        64,
+        ...src,
+        ...dst,
+        ...header,
+        ...data,
+      ];
+    } else {
+      const total = 20 + data.length;
+      const flags = df | (more ? 0x20 : 0) | (offset >> 8);
+      const header = [
+        0x45,
+        0,
+        total >> 8,
+        total & 255,
+        id >> 8,
+        id & 255,
+        flags,
+        offset & 255,
+        64,
+        1,
+        0,
+        0,
+        ...src,
+        ...dst,
+      ];
+      const check = sum(header, 0, 20);
+      header[10] = check >> 8;
+      header[11] = check & 255;
+      frame = [...mac, 8, 0, ...header, ...data];
+    }
+    return [side, Buffer.from(frame).toString('hex')];
+  });
 }

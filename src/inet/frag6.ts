@@ -6,7 +6,15 @@
 import { DROP } from '../core/drop.ts';
 import { PKT_IGNORE_DF, type Slab } from '../core/slab.ts';
 import { ICMPV6_EXC_FRAGTIME, ICMPV6_HDR_FIELD, ICMPV6_PARAMPROB, ICMPV6_TIME_EXCEED } from '../wire/icmpv6.ts';
-import { IPPROTO_DSTOPTS, IPPROTO_FRAGMENT, IPPROTO_HOPOPTS, IPPROTO_ROUTING } from '../wire/ipv4.ts';
+import {
+  IPPROTO_DSTOPTS,
+  IPPROTO_FRAGMENT,
+  IPPROTO_HOPOPTS,
+  IPPROTO_ICMPV6,
+  IPPROTO_ROUTING,
+  IPPROTO_TCP,
+  IPPROTO_UDP,
+} from '../wire/ipv4.ts';
 import * as ip from '../wire/ipv6.ts';
 import { copyRouting } from './frag-meta.ts';
 import type { Icmp6 } from './icmp6.ts';
@@ -14,6 +22,8 @@ import { Reassembly } from './reassembly.ts';
 import { CB_FRAGMENT_HEADER, CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
 
 const FRAGMENT_HEADER = 8;
+/** Parameter problem: the first fragment has an incomplete header chain (RFC 7112 6). */
+const ICMPV6_HDR_INCOMP = 3;
 
 /** End of the part that every fragment repeats, and where the next-header field of its last header lies. */
 function unfragmentable(slab: Slab, at: number, end: number): [end: number, nextAt: number] {
@@ -84,6 +94,21 @@ export class Defrag6 {
     return this.#reassembly.size;
   }
 
+  /** True when a first fragment ends before its transport header does (RFC 7112, RFC 8200 4.5). */
+  #headerTruncated(header: number, end: number): boolean {
+    const { dv } = this.#host.world.slab;
+    let next = dv.getUint8(header);
+    let cursor = header + FRAGMENT_HEADER;
+    while (ip.isExtensionHeader(next) && next !== IPPROTO_FRAGMENT) {
+      if (cursor + 2 > end) return false;
+      const length = ip.extensionLength(dv, next, cursor);
+      next = dv.getUint8(cursor);
+      cursor += length;
+    }
+    const needed = next === IPPROTO_TCP ? 20 : next === IPPROTO_UDP || next === IPPROTO_ICMPV6 ? 8 : 1;
+    return cursor + needed > end;
+  }
+
   /** Takes the fragment whose fragment header is at `header`; the whole packet, or -1 while parts are missing. Owns the packet. */
   add(p: number, header: number, user: string): number {
     const { world, name } = this.#host;
@@ -94,14 +119,21 @@ export class Defrag6 {
     const from = field & 0xfff8;
     const more = (field & 1) !== 0;
     const length = slab.end(p) - header - FRAGMENT_HEADER;
-    if (more && (length & 7) !== 0) {
-      this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, 4);
+    // Conntrack drops what is wrong without a word; a destination says so.
+    const speak = user === 'in';
+    if (from === 0 && this.#headerTruncated(header, slab.end(p))) {
+      if (speak) this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
       world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
     if (from + length + (header - at - ip.HEADER_LENGTH) > 65_535) {
-      this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, header + 2 - at);
+      if (speak) this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, header + 2 - at);
       world.drop(p, DROP.PKT_TOO_BIG, name);
+      return -1;
+    }
+    if (more && (length & 7) !== 0) {
+      if (speak) this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, 4);
+      world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
     if (length < 0) {
