@@ -19,7 +19,7 @@ const NEIGHBOURS: readonly (readonly string[])[] = [
 ];
 
 export class NetloomPeer implements Peer {
-  readonly world: World = new World({ slots: 256 });
+  readonly world: World = new World({ slots: 2048 });
   readonly host: Host;
   readonly io: ToolIo;
   readonly #ports: NetDevice[] = [];

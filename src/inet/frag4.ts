@@ -7,6 +7,7 @@ import { PKT_IGNORE_DF, type Slab } from '../core/slab.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as ip from '../wire/ipv4.ts';
 import { copyRouting } from './frag-meta.ts';
+import { geometryOf, geometrySize, pieceLength, setGeometry } from './geometry.ts';
 import type { Icmp4 } from './icmp4.ts';
 import { Reassembly } from './reassembly.ts';
 import { CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
@@ -21,8 +22,10 @@ export function fragment4(slab: Slab, p: number, mtu: number, emit: (piece: numb
   const base = (before & ip.IP_OFFSET) << 3;
   const room = (mtu - header) & ~7;
   if (room < 8) return;
-  for (let from = 0; from < total - header; from += room) {
-    const length = Math.min(room, total - header - from);
+  const known = base === 0 ? geometryOf(slab, p, total - header, mtu - header) : 0;
+  let length = 0;
+  for (let from = 0, i = 0; from < total - header; from += length, i++) {
+    length = known > 0 ? pieceLength(slab, p, i) : Math.min(room, total - header - from);
     const q = slab.alloc(header + length);
     if (q < 0) return;
     const to = slab.head(q);
@@ -35,7 +38,7 @@ export function fragment4(slab: Slab, p: number, mtu: number, emit: (piece: numb
     const last = from + length >= total - header;
     const more = last ? before & ip.IP_MF : ip.IP_MF;
     ip.setTotalLength(dv, to, header + length);
-    ip.setFragOff(dv, to, (before & ip.IP_DF) | more | ((base + from) >> 3));
+    ip.setFragOff(dv, to, (known > 0 ? 0 : before & ip.IP_DF) | more | ((base + from) >> 3));
     if (from > 0) blankOptions(u8, to + ip.HEADER_LENGTH, to + header);
     ip.fillChecksum(dv, to);
     emit(q);
@@ -101,7 +104,7 @@ export class Defrag4 {
     const firstAt = slab.network(first);
     const firstHeader = ip.headerLength(dv, firstAt);
     const total = pieces[pieces.length - 1].to;
-    const whole = slab.alloc(firstHeader + total);
+    const whole = slab.alloc(firstHeader + total + geometrySize(pieces.length));
     if (whole < 0) {
       for (const piece of pieces) world.drop(piece.p, DROP.NOMEM, name);
       return -1;
@@ -134,6 +137,7 @@ export class Defrag4 {
     // The sender is discovering the path's MTU when its largest fragment said "do not fragment".
     ip.setFragOff(dv, to, largestDf === largest ? ip.IP_DF : 0);
     slab.setCb(whole, CB_LARGEST_FRAGMENT, largest);
+    setGeometry(slab, whole, pieces);
     ip.fillChecksum(dv, to);
     for (const piece of pieces) slab.free(piece.p);
     return whole;

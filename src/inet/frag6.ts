@@ -17,6 +17,7 @@ import {
 } from '../wire/ipv4.ts';
 import * as ip from '../wire/ipv6.ts';
 import { copyRouting } from './frag-meta.ts';
+import { geometryOf, geometrySize, pieceLength, setGeometry } from './geometry.ts';
 import type { Icmp6 } from './icmp6.ts';
 import { Reassembly } from './reassembly.ts';
 import { CB_FRAGMENT_HEADER, CB_LARGEST_FRAGMENT, type InetHost } from './stack.ts';
@@ -52,8 +53,10 @@ export function fragment6(slab: Slab, p: number, mtu: number, id: number, emit: 
   const room = (mtu - head - FRAGMENT_HEADER) & ~7;
   if (room < 8) return;
   const next = dv.getUint8(nextAt);
-  for (let from = split; from < end; from += room) {
-    const length = Math.min(room, end - from);
+  const known = geometryOf(slab, p, end - split, mtu - head - FRAGMENT_HEADER);
+  let length = 0;
+  for (let from = split, i = 0; from < end; from += length, i++) {
+    length = known > 0 ? pieceLength(slab, p, i) : Math.min(room, end - from);
     const q = slab.alloc(head + FRAGMENT_HEADER + length);
     if (q < 0) return;
     const to = slab.head(q);
@@ -73,6 +76,9 @@ export function fragment6(slab: Slab, p: number, mtu: number, id: number, emit: 
     emit(q);
   }
 }
+
+/** `Defrag6.add` in front of connection tracking: not for reassembly, the fragment goes on as it is. */
+export const FRAGMENT_AS_IT_IS = -2;
 
 export class Defrag6 {
   readonly #host: InetHost;
@@ -122,7 +128,8 @@ export class Defrag6 {
     // Conntrack drops what is wrong without a word; a destination says so.
     const speak = user === 'in';
     if (from === 0 && this.#headerTruncated(header, slab.end(p))) {
-      if (speak) this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
+      if (!speak) return FRAGMENT_AS_IT_IS;
+      this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_INCOMP, 0);
       world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
@@ -131,8 +138,14 @@ export class Defrag6 {
       world.drop(p, DROP.PKT_TOO_BIG, name);
       return -1;
     }
+    let key = `${user} ${dv.getUint32(header + 4)} ${slab.iif(p)}`;
+    for (let i = 8; i < 40; i += 4) key += ` ${dv.getUint32(at + i)}`;
+    if (more && (length & 7) !== 0 && !speak) {
+      this.#reassembly.kill(key);
+      return FRAGMENT_AS_IT_IS;
+    }
     if (more && (length & 7) !== 0) {
-      if (speak) this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, 4);
+      this.#icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, 4);
       world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
@@ -140,20 +153,15 @@ export class Defrag6 {
       world.drop(p, DROP.IPV6_BAD_EXTHDR, name);
       return -1;
     }
-    let key = `${user} ${dv.getUint32(header + 4)} ${slab.iif(p)}`;
-    for (let i = 8; i < 40; i += 4) key += ` ${dv.getUint32(at + i)}`;
     // Where the payload begins is remembered in scratch words, relative to the network header.
     slab.setCb(p, CB_FRAGMENT_HEADER, header - at);
-    const pieces =
-      from === 0 && !more
-        ? [{ p, from: 0, to: length }] // an atomic fragment needs no others (RFC 6946)
-        : this.#reassembly.add(p, key, from, from + length, more);
+    const pieces = this.#reassembly.add(p, key, from, from + length, more, !speak);
     if (pieces === undefined) return -1;
     const first = pieces[0].p;
     const firstAt = slab.network(first);
     const head = slab.cb(first, CB_FRAGMENT_HEADER);
     const total = pieces[pieces.length - 1].to;
-    const whole = slab.alloc(head + total);
+    const whole = slab.alloc(head + total + geometrySize(pieces.length));
     if (whole < 0) {
       for (const piece of pieces) world.drop(piece.p, DROP.NOMEM, name);
       return -1;
@@ -183,7 +191,10 @@ export class Defrag6 {
       slab.setMac(whole, to - 14);
     }
     slab.setFlags(whole, slab.flags(first) | PKT_IGNORE_DF);
-    if (pieces.length > 1) slab.setCb(whole, CB_LARGEST_FRAGMENT, largest);
+    if (pieces.length > 1) {
+      slab.setCb(whole, CB_LARGEST_FRAGMENT, largest);
+      setGeometry(slab, whole, pieces);
+    }
     ip.setPayloadLength(dv, to, head + total - ip.HEADER_LENGTH);
     for (const piece of pieces) slab.free(piece.p);
     return whole;

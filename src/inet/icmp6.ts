@@ -47,10 +47,10 @@ export class Icmp6 {
     if (ip.isUnspecified(dv, at + ip.SRC) || ip.isMulticast(dv, at + ip.SRC)) return;
     const walk = ip.walk(dv, at, slab.end(p), this.#walk);
     if (walk.protocol === IPPROTO_ICMPV6 && walk.fragOffset === 0) {
-      // No errors about errors; redirects count as such.
-      if (walk.at >= slab.end(p)) return;
-      const inner = dv.getUint8(walk.at);
-      if (icmp.isError(inner) || inner === icmp.NDISC_REDIRECT) return;
+      // No errors about errors, nor about what is too short to tell (but for a fragment without its rest).
+      if (walk.at >= slab.end(p)) {
+        if (walk.fragmentAt === 0 || dv.getUint16(walk.fragmentAt + 2) === 0) return;
+      } else if (icmp.isError(dv.getUint8(walk.at))) return;
     }
     const quoted = Math.min(MIN_MTU - ip.HEADER_LENGTH - icmp.HEADER_LENGTH, slab.end(p) - at);
     const q = slab.alloc(ip.HEADER_LENGTH + icmp.HEADER_LENGTH + quoted);

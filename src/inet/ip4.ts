@@ -84,14 +84,21 @@ export class Ip4 {
     if (total < length) slab.setLen(p, total);
     slab.setNetwork(p, at);
     slab.setTransport(p, at + header);
-    const dst = ip.dstAddr(dv, at);
+    this.restart(dev, p);
+  }
+
+  /** From PRE_ROUTING on: a packet that has been checked, or put together from such. Owns the packet. */
+  restart(dev: NetDevice, p: number): void {
+    const { slab } = this.host.world;
+    const { dv } = slab;
+    const dst = ip.dstAddr(dv, slab.network(p));
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_PRE_ROUTING, p, dev.ifindex, 0) !== NF_ACCEPT) return;
     // What came over lo has its route already, unless translation gave it another destination.
     if (slab.rtType(p) === 0 || (dev.adminFlags & IFF_LOOPBACK) === 0 || ip.dstAddr(dv, slab.network(p)) !== dst) {
       const reason = this.#routeInput(p, dev);
       if (reason !== 0) return this.#drop(p, reason);
     } else if (slab.rtType(p) === RTN_UNICAST) return this.#drop(p, DROP.IP_INVALID_DEST);
-    if (header > ip.HEADER_LENGTH && !this.#options(p)) return;
+    if (ip.headerLength(dv, slab.network(p)) > ip.HEADER_LENGTH && !this.#options(p)) return;
     this.#dispatch(p, dev);
   }
 

@@ -103,7 +103,15 @@ export class Ip6 {
     slab.setNetwork(p, at);
     slab.setTransport(p, at + ip.HEADER_LENGTH);
     if (ip.nextHeader(dv, at) === IPPROTO_HOPOPTS && !checkOptions(this, p, at + ip.HEADER_LENGTH, true)) return;
-    if (loopback) loadWords(this.#before, dv, dst, 16);
+    this.restart(dev, p);
+  }
+
+  /** From PRE_ROUTING on: a packet that has been checked, or put together from such. Owns the packet. */
+  restart(dev: NetDevice, p: number): void {
+    const { slab } = this.host.world;
+    const { dv } = slab;
+    const loopback = (dev.adminFlags & IFF_LOOPBACK) !== 0;
+    if (loopback) loadWords(this.#before, dv, slab.network(p) + ip.DST, 16);
     if (this.host.hooks.run(NFPROTO_IPV6, NF_INET_PRE_ROUTING, p, dev.ifindex, 0) !== NF_ACCEPT) return;
     // What came over lo has its route already, unless translation gave it another destination.
     loadWords(this.#key, dv, slab.network(p) + ip.DST, 16);

@@ -52,7 +52,10 @@ export function checkOptions(ip6: Ip6, p: number, at: number, hopByHop: boolean)
         const wrong = dv.getUint32(i + 2) <= 0xffff ? i + 2 : ip.payloadLength(dv, network) !== 0 ? i : 0;
         if (wrong !== 0) ip6.icmp.error(p, ICMPV6_PARAMPROB, ICMPV6_HDR_FIELD, wrong - network);
         return bad();
-      } else if (hopByHop ? type !== CALIPSO : type !== HOME_ADDRESS) {
+      } else if (hopByHop && type === CALIPSO) {
+        // A label of a domain that this host does not know (RFC 5570): there are none here.
+        return bad();
+      } else if (hopByHop || type !== HOME_ADDRESS) {
         const action = type >> 6;
         if (action === 1) return bad();
         if (action === 2 || (action === 3 && !ip.isMulticast(dv, network + ip.DST))) {

@@ -14,6 +14,8 @@ type Queue = {
   pieces: Piece[];
   /** Stretches that came in order, one behind the other: what lies within one is a duplicate. In order of place. */
   runs: { from: number; to: number }[];
+  /** The farthest end that a fragment claimed. */
+  longest: number;
   /** Length of the payload, -1 until the last fragment came. */
   total: number;
   have: number;
@@ -40,6 +42,8 @@ export class Reassembly {
   readonly #fire = (index: number): void => {
     const queue = this.#byIndex[index];
     if (queue === undefined) return;
+    // The timer is spent: its number may belong to another one from here on.
+    queue.timer = -1;
     const first = queue.pieces.find((piece) => piece.from === 0);
     if (first) this.#options.expired(first.p);
     this.#discard(queue, DROP.FRAG_REASM_TIMEOUT);
@@ -64,15 +68,16 @@ export class Reassembly {
   #forget(queue: Queue): void {
     this.#queues.delete(queue.key);
     this.#byIndex[queue.index] = undefined;
-    this.#world.timers.cancel(queue.timer);
+    if (queue.timer >= 0) this.#world.timers.cancel(queue.timer);
     this.#memory -= queue.pieces.length * SLOT_SIZE;
   }
 
   /**
    * Takes a fragment whose payload `[from, to)` of the datagram begins at absolute offset `payload` of its packet.
+   * `forgiving`: an end that contradicts another only costs this fragment (nf_conntrack_reasm), not the datagram.
    * Answers the whole datagram's pieces, in order, when this one completes it; undefined otherwise. Owns the packet.
    */
-  add(p: number, key: string, from: number, to: number, more: boolean): Piece[] | undefined {
+  add(p: number, key: string, from: number, to: number, more: boolean, forgiving = false): Piece[] | undefined {
     const { slab } = this.#world;
     // Both what Linux allows and a quarter of the packet memory: other packets must get through.
     const limit = Math.min(this.#options.highThreshold(), (slab.capacity >> 2) * SLOT_SIZE);
@@ -84,17 +89,23 @@ export class Reassembly {
     if (queue === undefined) {
       const free = this.#byIndex.indexOf(undefined);
       const index = free < 0 ? this.#byIndex.length : free;
-      queue = { key, pieces: [], runs: [], total: -1, have: 0, iif: slab.iif(p), index, timer: -1 };
+      queue = { key, pieces: [], runs: [], longest: 0, total: -1, have: 0, iif: slab.iif(p), index, timer: -1 };
       queue.timer = this.#world.timers.arm(this.#world.now + this.#options.timeoutNs(), this.#fire, index);
       this.#byIndex[index] = queue;
       this.#queues.set(key, queue);
     }
-    if (!more) {
-      if (queue.total >= 0 && queue.total !== to) return this.#bad(queue, p);
-      if (queue.pieces.some((piece) => piece.to > to)) return this.#bad(queue, p);
-      queue.total = to;
-    } else if (queue.total >= 0 && to > queue.total) return this.#bad(queue, p);
-    if (from === to) return this.#bad(queue, p);
+    const contradicts = more
+      ? queue.total >= 0 && to > queue.total
+      : (queue.total >= 0 && queue.total !== to) || to < queue.longest;
+    if (!contradicts) {
+      if (!more) queue.total = to;
+      queue.longest = Math.max(queue.longest, to);
+    }
+    if (contradicts || from === to) {
+      if (!forgiving) return this.#bad(queue, p);
+      this.#world.drop(p, DROP.FRAG_OVERLAP, this.#host);
+      return undefined;
+    }
     const { pieces, runs } = queue;
     const last = runs[runs.length - 1];
     if (last === undefined || last.to < to) {
@@ -123,6 +134,12 @@ export class Reassembly {
     if (queue.total < 0 || queue.have !== queue.total || queue.pieces[0].from !== 0) return undefined;
     this.#forget(queue);
     return queue.pieces;
+  }
+
+  /** Gives up on a datagram, if there is one. */
+  kill(key: string): void {
+    const queue = this.#queues.get(key);
+    if (queue !== undefined) this.#discard(queue, DROP.FRAG_OVERLAP);
   }
 
   #bad(queue: Queue, p: number): undefined {

@@ -32,6 +32,8 @@ export type InetHost = {
 /** Scratch words (`slab.cb`) of the network layer: where a fragment's own header lies, and the largest fragment a packet was made from. */
 export const CB_FRAGMENT_HEADER = 0;
 export const CB_LARGEST_FRAGMENT = 1;
+/** How many pieces a packet was made from (geometry). */
+export const CB_GEOMETRY = 3;
 /** What the IPv4 options of a packet still want (options4). */
 export const CB_OPTIONS = 2;
 

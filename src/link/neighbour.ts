@@ -9,6 +9,8 @@ import { DROP } from '../core/drop.ts';
 import type { World } from '../core/world.ts';
 import type { NetDevice } from '../device/device.ts';
 import {
+  IFF_LOOPBACK,
+  IFF_NOARP,
   NTF_ROUTER,
   NUD_DELAY,
   NUD_FAILED,
@@ -97,6 +99,8 @@ export class NeighbourTable {
   readonly #entries: (Neighbour | undefined)[] = [];
   readonly #free: number[] = [];
   #count = 0;
+  /** Packets that wait in all entries. */
+  #waiting = 0;
   readonly #fire = (index: number): void => {
     const entry = this.#entries[index];
     if (entry) this.#timeout(entry);
@@ -156,6 +160,11 @@ export class NeighbourTable {
       timer: -1,
       index,
     };
+    if (dev.flags & (IFF_NOARP | IFF_LOOPBACK)) {
+      // Nobody there speaks ARP or ND: frames go to the device's own address.
+      entry.state = NUD_NOARP;
+      entry.lladdr.set(dev.address);
+    }
     this.#entries[index] = entry;
     const hash = this.#hash(dev.ifindex, address[0], address[1], address[2], address[3]);
     const chain = this.#byHash.get(hash);
@@ -186,7 +195,7 @@ export class NeighbourTable {
   remove(entry: Neighbour): void {
     if (this.#entries[entry.index] !== entry) return;
     this.#stopTimer(entry);
-    for (const p of entry.queue.splice(0)) this.#world.drop(p, DROP.NEIGH_DEAD);
+    for (const p of this.#takeQueue(entry)) this.#world.drop(p, DROP.NEIGH_DEAD);
     const a = entry.address;
     const hash = this.#hash(entry.dev.ifindex, a[0], a[1], a[2], a[3]);
     const chain = this.#byHash.get(hash)?.filter((e) => e !== entry) ?? [];
@@ -244,13 +253,33 @@ export class NeighbourTable {
       this.#hooks.send(dev, p, entry.lladdr);
       return;
     }
-    if (entry.queue.length >= this.params.unresQlen) this.#world.drop(entry.queue.shift()!, DROP.NEIGH_QUEUEFULL);
+    if (entry.queue.length >= this.params.unresQlen) this.#dropOldest(entry);
+    // All that wait may take a quarter of the packet memory: other packets must get through.
+    if (this.#waiting >= this.#world.slab.capacity >> 2) {
+      if (entry.queue.length === 0) {
+        this.#world.drop(p, DROP.NEIGH_QUEUEFULL);
+        return;
+      }
+      this.#dropOldest(entry);
+    }
     entry.queue.push(p);
+    this.#waiting++;
     if (entry.state !== NUD_INCOMPLETE) {
       entry.probes = 0;
       this.#set(entry, NUD_INCOMPLETE);
       this.#probe(entry);
     }
+  }
+
+  #dropOldest(entry: Neighbour): void {
+    this.#waiting--;
+    this.#world.drop(entry.queue.shift()!, DROP.NEIGH_QUEUEFULL);
+  }
+
+  /** The packets that wait for an entry, taken out of it. */
+  #takeQueue(entry: Neighbour): number[] {
+    this.#waiting -= entry.queue.length;
+    return entry.queue.splice(0);
   }
 
   #probe(entry: Neighbour): void {
@@ -295,7 +324,7 @@ export class NeighbourTable {
         }
         entry.updated = now;
         this.#set(entry, NUD_FAILED);
-        for (const p of entry.queue.splice(0)) this.#hooks.failed(entry, p);
+        for (const p of this.#takeQueue(entry)) this.#hooks.failed(entry, p);
         return;
       }
     }
@@ -327,8 +356,8 @@ export class NeighbourTable {
       this.#probe(entry);
     } else if (next === NUD_DELAY) this.#arm(entry, this.params.delayFirstProbeTime);
     if (changed) this.onChange?.('new', entry);
-    if (next & NUD_VALID) for (const p of entry.queue.splice(0)) this.#hooks.send(entry.dev, p, entry.lladdr);
-    else if (next === NUD_FAILED) for (const p of entry.queue.splice(0)) this.#hooks.failed(entry, p);
+    if (next & NUD_VALID) for (const p of this.#takeQueue(entry)) this.#hooks.send(entry.dev, p, entry.lladdr);
+    else if (next === NUD_FAILED) for (const p of this.#takeQueue(entry)) this.#hooks.failed(entry, p);
   }
 
   /** Upper layers saw an answer from the neighbour: it is reachable (RFC 4861 7.3.1). */

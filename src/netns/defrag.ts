@@ -3,6 +3,7 @@
  * whole packets. A whole packet starts again at the hook where its last fragment came.
  */
 import type { HookEntry } from '../core/hook.ts';
+import { FRAGMENT_AS_IT_IS } from '../inet/frag6.ts';
 import * as ipv4 from '../wire/ipv4.ts';
 import * as ipv6 from '../wire/ipv6.ts';
 import { NF_ACCEPT, NF_INET_LOCAL_OUT, NF_INET_PRE_ROUTING, NF_STOLEN, NFPROTO_IPV4 } from '../wire/uapi/netfilter.ts';
@@ -52,6 +53,7 @@ export class DefragHooks {
     if (walk.fragmentAt === 0) return NF_ACCEPT;
     const user = state.hook === NF_INET_PRE_ROUTING ? 'conntrack in' : 'conntrack out';
     const whole = this.#host.ip6.defrag.add(p, walk.fragmentAt, user);
+    if (whole === FRAGMENT_AS_IT_IS) return NF_ACCEPT;
     if (whole >= 0) this.#restart(whole, state.hook, state.iif, false);
     return NF_STOLEN;
   };
@@ -63,7 +65,7 @@ export class DefragHooks {
       return;
     }
     const dev = this.#host.devices.get(iif);
-    if (dev) ip.receive(dev, p);
+    if (dev) ip.restart(dev, p);
     else this.#host.world.slab.free(p);
   }
 }
