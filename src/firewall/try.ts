@@ -5,7 +5,7 @@
  *     firewall.ask('lan 10.0.0.7 -> 203.0.113.9:443').verdict; // 'allowed'
  */
 import type { NetDevice } from '../device/device.ts';
-import { parseAddress } from '../wire/address.ts';
+import { formatMac, parseAddress } from '../wire/address.ts';
 import { readCapture } from '../wire/capture.ts';
 import { check as checkIp4 } from '../wire/ipv4.ts';
 import { check as checkIp6 } from '../wire/ipv6.ts';
@@ -147,9 +147,7 @@ export class Firewall {
       const layers = this.#bytes(spec);
       const net = layers.find((l) => l.kind === 'ip' || l.kind === 'ip6');
       const dev = this.#device(machine, spec.iface, net === undefined ? undefined : String(net.fields.saddr), notes);
-      // The frame was addressed to whoever captured it; here the host is the next hop.
-      const inner = layers.filter((l) => l.kind !== 'ether');
-      return { layers: inner, dev, phrase: undefined, filled: undefined };
+      return { layers: layers.map((l) => readdressed(l, dev)), dev, phrase: undefined, filled: undefined };
     }
     const six = spec.to.addr.includes(':') || (spec.from?.addr.includes(':') ?? false);
     if (spec.local) {
@@ -234,6 +232,12 @@ function ownIfaces(planned: Plan, { script, created }: ScriptFacts): IfaceSpec[]
       const scripted = script.ifaces.find((i) => i.name === name)?.addresses ?? [];
       return { name, addresses: addresses.filter((a) => !scripted.includes(a)) };
     });
+}
+
+/** A captured frame was addressed to whoever was there; here the host is the next hop. */
+function readdressed(layer: Layer, dev: NetDevice): Layer {
+  if (layer.kind !== 'ether' || Number.parseInt(String(layer.fields.daddr).slice(0, 2), 16) & 1) return layer;
+  return { ...layer, fields: { ...layer.fields, daddr: formatMac(dev.address) } };
 }
 
 function passed(way: Way): boolean {
