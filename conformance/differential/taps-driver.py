@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, sys.argv[1])
@@ -36,6 +37,16 @@ def flush_conntrack():
     conntrack.recv(65536)
 
 
+def load_iptables(text):
+    """An iptables-save text, then an ip6tables-save text behind the line "#ip6tables"."""
+    oracle.load("", check=False)
+    for tool, part in zip(("iptables-nft-restore", "ip6tables-nft-restore"), text.split("#ip6tables\n")):
+        done = subprocess.run([tool], input=part, capture_output=True, text=True)
+        if done.returncode != 0:
+            return done.returncode, done.stderr
+    return 0, ""
+
+
 def drain(fd):
     frames = []
     try:
@@ -52,7 +63,10 @@ def drain(fd):
 for line in sys.stdin:
     command = json.loads(line)
     if command["op"] == "load":
-        rc, err = oracle.load(command["rules"], check=False)
+        if command["rules"].startswith("#iptables\n"):
+            rc, err = load_iptables(command["rules"])
+        else:
+            rc, err = oracle.load(command["rules"], check=False)
         flush_conntrack()
         oracle.drain()
         answer = {"rc": rc, "err": err}

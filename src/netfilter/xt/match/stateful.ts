@@ -9,8 +9,8 @@ import { type Recent, recent as recentCodec } from '../../../wire/xt/recent.ts';
 import { type Statistic, statistic as statisticCodec } from '../../../wire/xt/statistic.ts';
 import { type Time, time as timeCodec } from '../../../wire/xt/time.ts';
 import type { PktInfo } from '../../nft/pkt.ts';
-import { XT_HOTDROP, XT_NO, XT_YES, type XtMatch } from '../extension.ts';
-import type { RecentList } from '../state.ts';
+import { type MatchFn, XT_HOTDROP, XT_NO, XT_YES, type XtMatch } from '../extension.ts';
+import { type HashlimitEntry, hold, type RecentList } from '../state.ts';
 
 const yes = (hit: boolean): number => (hit ? XT_YES : XT_NO);
 
@@ -73,8 +73,9 @@ export const hashlimit: XtMatch<Hashlimit> = {
     const cost = byteMode ? (Number(info.avg) * 1e9) / 2 ** 32 : (Number(info.avg) * 1e9) / HASH_SCALE;
     const cap = byteMode ? 1e9 : cost * Number(info.burst);
     const name = `${v4 ? 4 : 6} ${info.name}`;
-    const table = ctx.state.hashlimit.get(name) ?? new Map();
-    ctx.state.hashlimit.set(name, table);
+    const shared = ctx.state.hashlimit.get(name) ?? { entries: new Map<string, HashlimitEntry>(), users: 0 };
+    const table = shared.entries;
+    const release = hold(ctx.state.hashlimit, name, shared);
     const keyOf = (pkt: PktInfo): string | undefined => {
       let key = '';
       if (info.mode & HASH_SIP) key += `${prefixKey(pkt, pkt.nhoff + (v4 ? 12 : 8), size, info.srcMask)}|`;
@@ -86,7 +87,7 @@ export const hashlimit: XtMatch<Hashlimit> = {
       }
       return key;
     };
-    return (pkt) => {
+    const run: MatchFn = (pkt) => {
       const key = keyOf(pkt);
       if (key === undefined) return XT_HOTDROP;
       const { now } = world;
@@ -108,6 +109,7 @@ export const hashlimit: XtMatch<Hashlimit> = {
       if (under) entry.credit -= price;
       return yes(under !== ((info.mode & HASH_INVERT) !== 0));
     };
+    return { run, destroy: release };
   },
 };
 
@@ -140,13 +142,9 @@ export const recent: XtMatch<Recent> = {
     if (info.name === '' || info.name.includes('/')) throw new KernelError(EINVAL);
     const v4 = ctx.family === NFPROTO_IPV4;
     const name = `${v4 ? 4 : 6} ${info.name}`;
-    let list: RecentList | undefined = ctx.state.recent.get(name);
-    if (list === undefined) {
-      list = { entries: new Map(), depth: 20 };
-      ctx.state.recent.set(name, list);
-    }
-    const { entries } = list;
-    const shared = list;
+    const shared: RecentList = ctx.state.recent.get(name) ?? { entries: new Map(), depth: 20, users: 0 };
+    const { entries } = shared;
+    const release = hold(ctx.state.recent, name, shared);
     // The list keeps as many stamps as its most demanding rule asks for (a power of two, less one).
     let depth = 1;
     while (depth <= info.hitCount) depth *= 2;
@@ -154,7 +152,7 @@ export const recent: XtMatch<Recent> = {
     const size = v4 ? 4 : 16;
     const offset = info.side === 1 ? (v4 ? 16 : 24) : v4 ? 12 : 8;
     const invert = info.invert !== 0;
-    return (pkt) => {
+    const run: MatchFn = (pkt) => {
       const { u8 } = pkt.slab;
       let key = '';
       for (let i = 0; i < size; i++) key += String.fromCharCode(u8[pkt.nhoff + offset + i] & info.mask[i]);
@@ -202,6 +200,7 @@ export const recent: XtMatch<Recent> = {
       }
       return yes(answer !== invert);
     };
+    return { run, destroy: release };
   },
 };
 

@@ -82,7 +82,6 @@ export const TOS: XtTarget<TosTarget> = {
 };
 
 const CLAMP = 0xffff;
-const SYN = 2;
 const DEFAULT_MSS4 = 536;
 const DEFAULT_MSS6 = 1220;
 
@@ -101,7 +100,6 @@ export const TCPMSS: XtTarget<TcpmssTarget> = {
       const at = pkt.thoff;
       const header = at + 20 <= pkt.end ? (u8[at + 12] >> 4) * 4 : 0;
       if (header < 20 || at + header > pkt.end) return NF_DROP;
-      if (!(u8[at + 13] & SYN)) return XT_CONTINUE;
       const wanted = info.mss === CLAMP ? host.routeMss(pkt.p) : info.mss;
       if (wanted === 0) return XT_CONTINUE;
       for (let i = at + 20; i <= at + header - 4; i += u8[i] < 2 ? 1 : u8[i + 1] || 1) {
