@@ -385,7 +385,7 @@ export const classidType: Datatype = {
   parse: (text) => {
     if (text === 'root') return { value: 0xffffffffn };
     if (text === 'none') return { value: 0n };
-    const m = /^([0-9a-fA-F]{0,4}):([0-9a-fA-F]{0,4})$/.exec(text);
+    const m = /^(?:0x)?([0-9a-fA-F]{0,4}):(?:0x)?([0-9a-fA-F]{0,4})$/.exec(text);
     if (m !== null) return { value: (BigInt(`0x${m[1] || '0'}`) << 16n) | BigInt(`0x${m[2] || '0'}`) };
     const value = parseNumber(text);
     if (value === undefined || value > 0xffffffffn) return { error: `Could not parse Class ID ${text}` };

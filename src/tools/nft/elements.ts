@@ -115,7 +115,6 @@ export function kernelElements(set: SetInfo, elements: readonly ElementExpr[], f
     const limit = 1n << BigInt(len);
     const key = (value: bigint): Uint8Array => exportValue(value, 'big', len);
     const list = pieces(set, plain);
-    const isMap = (set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) !== 0;
     if (first && list.length > 0 && list[0].low !== 0n)
       out.push({ key: key(0n), flags: uapi.NFT_SET_ELEM_INTERVAL_END, exprs: [] });
     list.forEach((piece, i) => {
@@ -129,8 +128,8 @@ export function kernelElements(set: SetInfo, elements: readonly ElementExpr[], f
       });
       const end = piece.high + 1n;
       const next = list[i + 1];
-      // Neighbours of a plain set keep their boundary; in maps the next start is the end.
-      const joined = next?.low === end && (isMap || (set.flags & uapi.NFT_SET_ANONYMOUS) !== 0);
+      // Neighbours in a named set keep their boundary; in an anonymous one the next start is the end.
+      const joined = next?.low === end && (set.flags & uapi.NFT_SET_ANONYMOUS) !== 0;
       if (end < limit && !joined) out.push({ key: key(end), flags: uapi.NFT_SET_ELEM_INTERVAL_END, exprs: [] });
     });
   } else if (set.flags & uapi.NFT_SET_INTERVAL) {

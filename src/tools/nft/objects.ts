@@ -74,9 +74,10 @@ function priorityValue(family: Family, hook: string, expr: Expr): number {
   const wrong =
     found === undefined ||
     (family === 'arp' || family === 'netdev' ? text !== 'filter' : false) ||
-    (text === 'dstnat' && hook !== 'prerouting' && !(family === 'bridge')) ||
-    (text === 'srcnat' && hook !== 'postrouting' && !(family === 'bridge'));
-  if (wrong) return fail(expr, `'${text}' is invalid priority in this context.`);
+    (text === 'dstnat' && hook !== 'prerouting') ||
+    (text === 'srcnat' && hook !== 'postrouting') ||
+    (text === 'out' && hook !== 'output');
+  if (wrong) return fail(expr, 'invalid priority expression value in this context.');
   return found + extra;
 }
 

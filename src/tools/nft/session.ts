@@ -420,7 +420,10 @@ export class Session implements World {
       case 'map':
       case 'meter': {
         const set = this.set(target.family!, target.table!, target.name!);
-        if (set !== undefined) set.empty = true;
+        const isMap = set !== undefined && (set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) !== 0;
+        if (set === undefined || (target.what === 'set' && isMap) || (target.what === 'map' && !isMap))
+          return fail(target.loc, 'No such file or directory');
+        set.empty = true;
         this.batch.add(uapi.NFT_MSG_DELSETELEM, family, 0, from, (w) => {
           w.string(uapi.NFTA_SET_ELEM_LIST_TABLE, target.table!).string(uapi.NFTA_SET_ELEM_LIST_SET, target.name!);
         });
@@ -534,10 +537,12 @@ function keyExpr(id: number, len: number, lengths: readonly number[], order: num
       len: type.size > 0 && type.size < len ? type.size : len || type.size,
     };
   }
+  // One member of unknown size has what the others leave.
+  const known = type.parts.reduce((sum, part) => sum + ((part.size + 31) & ~31), 0);
   const parts = type.parts.map((part, i) => ({
     ...build.constant(part, 0n),
     byteorder: part.byteorder === 'invalid' ? ('big' as const) : part.byteorder,
-    len: lengths[i] !== undefined && lengths[i] > part.size ? lengths[i] : part.size,
+    len: lengths[i] !== undefined && lengths[i] > part.size ? lengths[i] : part.size || Math.max(0, len - known),
   }));
   return { kind: 'concat', parts, type, byteorder: 'invalid', len };
 }

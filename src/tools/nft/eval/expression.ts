@@ -10,6 +10,14 @@ import { checkPayload } from './dependency.ts';
 import { checkReference, finishSet } from './set.ts';
 import { foldBinary, integerValue, prefixValue, rangeValue, symbolValue } from './value.ts';
 
+/** Keys that only bridge chains know. */
+const BRIDGE_KEYS: ReadonlySet<number> = new Set([
+  uapi.NFT_META_BRI_IIFNAME,
+  uapi.NFT_META_BRI_OIFNAME,
+  uapi.NFT_META_BRI_IIFPVID,
+  uapi.NFT_META_BRI_IIFVPROTO,
+]);
+
 export function isConstant(expr: Expr): boolean {
   switch (expr.kind) {
     case 'value':
@@ -280,6 +288,9 @@ export function evaluate(ctx: Context, expr: Expr, expect: Expect): Expr {
       }
       return expr;
     case 'meta':
+      if (BRIDGE_KEYS.has(expr.key) && ctx.family !== 'bridge')
+        fail(expr, 'meta key is only useful in the bridge family');
+      return expr;
     case 'socket':
     case 'xfrm':
     case 'osf':

@@ -52,12 +52,16 @@ function hasTransport(expr: Expr | undefined): boolean {
 }
 
 /** The data type of the map in `dnat to KEY map {...}`: an address, or an address and a port. */
-function mapExpect(expr: Expr, family: number): Expect {
+function mapExpect(ctx: Context, expr: Expr, family: number): Expect {
   const address = addressType(family);
   const plain: Expect = { type: address, byteorder: 'big', len: address.size };
   if (expr.kind !== 'map') return plain;
   let mappings = expr.mappings;
   while (mappings.kind === 'variable') mappings = mappings.value;
+  if (mappings.kind === 'setref') {
+    const type = ctx.world.set(ctx.family, ctx.table, mappings.name)?.data?.type;
+    return type?.parts === undefined ? plain : { type, byteorder: 'invalid', len: type.size };
+  }
   if (mappings.kind !== 'set') return plain;
   const data = mappings.elements[0]?.data;
   if (data?.kind !== 'concat' || data.parts.length !== 2) return plain;
@@ -86,7 +90,7 @@ export function evaluateNat(ctx: Context, stmt: NatStmt): Stmt {
   const family = natFamily(ctx, stmt);
   let { addr, proto: port, flags, typeFlags } = stmt;
   if (addr !== undefined) {
-    const expect = mapExpect(addr, family);
+    const expect = mapExpect(ctx, addr, family);
     addr = argument(ctx, addr, expect);
     const type = addr.type!;
     if (type.parts !== undefined) typeFlags |= 4;

@@ -266,8 +266,9 @@ export function setBlock(p: Parser, place: Place, name: string, isMap: boolean, 
     else if (p.accept('elements')) {
       p.expect('=');
       out.elements = p.is('{') || p.is('$') ? rhsExpr(p) : p.unexpected();
-    } else if (['counter', 'quota', 'limit', 'last', 'ct'].includes(token.text)) stmts.push(p.statement(p));
-    else p.unexpected();
+    } else if (['counter', 'quota', 'limit', 'last', 'ct'].includes(token.text)) {
+      while (!p.atEnd()) stmts.push(p.statement(p));
+    } else p.unexpected();
     p.separator();
   });
   out.loc = p.since(first);

@@ -1,7 +1,7 @@
 /** Statements of a rule (nft(8), "STATEMENTS"). */
 import * as uapi from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, FlagCmpExpr, LogStmt, NatStmt, RejectStmt, RelOp, Stmt } from '../ast.ts';
-import { span } from '../source.ts';
+import { type Location, span } from '../source.ts';
 import { logLevel } from '../symbols.ts';
 import type { Parser } from './core.ts';
 import {
@@ -220,12 +220,24 @@ function tproxyStmt(p: Parser, first: Token): Stmt {
   };
 }
 
+/** `@name`, or a definition that stands for it. */
+function setName(p: Parser): { name: string; loc: Location } {
+  const first = p.peek();
+  if (p.is('$')) {
+    let value = p.variable();
+    while (value.kind === 'variable') value = value.value;
+    if (value.kind !== 'setref') return p.fail(first, 'this is no set');
+    return { name: value.name, loc: p.since(first) };
+  }
+  p.expect('@');
+  const name = p.identifier();
+  return { name, loc: p.since(first) };
+}
+
 /** `add|update|delete @set { key ... [: data] }` */
 function dynset(p: Parser, first: Token): Stmt {
   const op = first.text as 'add' | 'update' | 'delete';
-  const at = p.expect('@');
-  const name = p.identifier();
-  const loc = p.since(at);
+  const { name, loc } = setName(p);
   p.expect('{');
   const element = setElement(p, 'any');
   let { data } = element;
