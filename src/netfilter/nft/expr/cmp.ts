@@ -2,6 +2,7 @@
  * `cmp`: compares a register with a constant, byte by byte from the left (so network order compares as numbers).
  */
 import { EINVAL, KernelError } from '../../../core/errno.ts';
+import type { AttrWriter } from '../../../wire/netlink/attr.ts';
 import {
   NFT_BREAK,
   NFT_CMP_EQ,
@@ -26,6 +27,24 @@ export const cmp: ExprKind = {
     const op = u32Attr(attrs, NFTA_CMP_OP);
     if (op > NFT_CMP_GTE) throw new KernelError(EINVAL, undefined, attrs.get(NFTA_CMP_OP)?.offset);
     const length = value.length;
+    const dump = (w: AttrWriter): void => {
+      w.beU32(NFTA_CMP_SREG, regNumber(from)).beU32(NFTA_CMP_OP, op);
+      dumpValue(w, NFTA_CMP_DATA, value);
+    };
+    if (length <= 4 && (op === NFT_CMP_EQ || op === NFT_CMP_NEQ)) {
+      // Equality within one word: most comparisons of real rulesets.
+      const word = from >> 2;
+      const mask = length === 4 ? -1 : (1 << (length * 8)) - 1;
+      const wanted = value.reduce((sum, byte, i) => sum | (byte << (i * 8)), 0);
+      const breakOn = op === NFT_CMP_NEQ;
+      return {
+        name: 'cmp',
+        eval(regs) {
+          if (((regs.u32[word] & mask) === wanted) === breakOn) regs.verdict = NFT_BREAK;
+        },
+        dump,
+      };
+    }
     return {
       name: 'cmp',
       eval(regs) {
@@ -56,10 +75,7 @@ export const cmp: ExprKind = {
         }
         if (!match) regs.verdict = NFT_BREAK;
       },
-      dump(w) {
-        w.beU32(NFTA_CMP_SREG, regNumber(from)).beU32(NFTA_CMP_OP, op);
-        dumpValue(w, NFTA_CMP_DATA, value);
-      },
+      dump,
     };
   },
 };

@@ -5,6 +5,7 @@ import { EINVAL, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import { NO_OFFSET } from '../../../core/slab.ts';
 import { fold, partial } from '../../../wire/checksum.ts';
 import { IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from '../../../wire/ipv4.ts';
+import type { AttrWriter } from '../../../wire/netlink/attr.ts';
 import * as sctp from '../../../wire/sctp.ts';
 import {
   NFT_BREAK,
@@ -63,6 +64,30 @@ function payloadLoad(base: number, offset: number, length: number, to: number): 
   // Linux reads aligned words of 1, 2 or 4 bytes on a shorter path, which does not look for fragments.
   const fast =
     base === NFT_PAYLOAD_TRANSPORT_HEADER && (length === 1 || length === 2 || length === 4) && offset % length === 0;
+  const dump = (w: AttrWriter): void => {
+    w.beU32(NFTA_PAYLOAD_DREG, regNumber(to)).beU32(NFTA_PAYLOAD_BASE, base);
+    w.beU32(NFTA_PAYLOAD_OFFSET, offset).beU32(NFTA_PAYLOAD_LEN, length);
+  };
+  const headers = base === NFT_PAYLOAD_NETWORK_HEADER || base === NFT_PAYLOAD_TRANSPORT_HEADER;
+  if (headers && (length === 1 || length === 2 || length === 4)) {
+    // One word: most loads of real rulesets.
+    const word = to >> 2;
+    return {
+      name: 'payload',
+      eval(regs, pkt) {
+        const header = baseOffset(pkt, base, fast);
+        const at = header + offset;
+        if (header < 0 || at + length > pkt.end) {
+          regs.verdict = NFT_BREAK;
+          return;
+        }
+        const { dv } = pkt.slab;
+        regs.u32[word] =
+          length === 4 ? dv.getUint32(at, true) : length === 2 ? dv.getUint16(at, true) : dv.getUint8(at);
+      },
+      dump,
+    };
+  }
   return {
     name: 'payload',
     eval(regs, pkt) {
@@ -89,10 +114,7 @@ function payloadLoad(base: number, offset: number, length: number, to: number): 
       }
       for (let i = 0; i < length; i++) regs.u8[to + i] = u8[from + i];
     },
-    dump(w) {
-      w.beU32(NFTA_PAYLOAD_DREG, regNumber(to)).beU32(NFTA_PAYLOAD_BASE, base);
-      w.beU32(NFTA_PAYLOAD_OFFSET, offset).beU32(NFTA_PAYLOAD_LEN, length);
-    },
+    dump,
   };
 }
 

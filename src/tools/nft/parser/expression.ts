@@ -182,6 +182,8 @@ export function setExpr(p: Parser, mode: Mode = 'rhs'): SetExpr {
     p.skipNewlines();
     if (!p.is('}')) p.expect(',', "comma or '}'");
     p.skipNewlines();
+    // nft's grammar takes any number of commas behind an element.
+    while (p.accept(',')) p.skipNewlines();
   }
   p.next();
   return { kind: 'set', elements, loc: p.since(open) };
