@@ -3,16 +3,20 @@
  */
 import { DROP } from '../core/drop.ts';
 import type { Hooks } from '../core/hook.ts';
+import { PACKET_HOST } from '../core/slab.ts';
 import type { World } from '../core/world.ts';
 import type { NetDevice } from '../device/device.ts';
+import { sameBytes } from '../wire/address.ts';
 import * as arp from '../wire/arp.ts';
 import { ETH_P_ARP } from '../wire/ethernet.ts';
 import { NF_ACCEPT, NFPROTO_ARP } from '../wire/uapi/netfilter.ts';
 import { IFF_NOARP, NUD_PERMANENT, NUD_REACHABLE, NUD_STALE } from '../wire/uapi/rtnetlink.ts';
-import type { Neighbour, NeighbourTable } from './neighbour.ts';
+import { type Neighbour, type NeighbourTable, NUD_VALID } from './neighbour.ts';
 
 const NF_ARP_IN = 0;
 const NF_ARP_OUT = 1;
+/** Nanoseconds in which an entry is not changed again by another answer (neigh/DEV/locktime). */
+const LOCKTIME = 1e9;
 
 /** What ARP asks of the host above it. */
 export type ArpHost = {
@@ -90,11 +94,11 @@ export class Arp {
     if (host.hooks.run(NFPROTO_ARP, NF_ARP_IN, p, dev.ifindex, 0) !== NF_ACCEPT) return;
     // The hook sees packets of any hardware and protocol type, as in Linux.
     const known = arp.check(slab.dv, slab.head(p), slab.len(p));
-    const reason = known ? this.#process(dev, slab.head(p)) : DROP.ARP_INVALID;
+    const reason = known ? this.#process(dev, slab.head(p), slab.pktType(p) === PACKET_HOST) : DROP.ARP_INVALID;
     host.world.drop(p, reason, host.name);
   }
 
-  #process(dev: NetDevice, at: number): number {
+  #process(dev: NetDevice, at: number, unicast: boolean): number {
     const host = this.#host;
     const { dv, u8 } = host.world.slab;
     const op = arp.operation(dv, at);
@@ -120,10 +124,12 @@ export class Arp {
     let entry = host.neighbours.find(dev.ifindex, this.#key);
     if (entry === undefined && gratuitous && host.acceptGratuitous(dev)) entry = host.neighbours.obtain(dev, this.#key);
     if (entry === undefined || entry.state & NUD_PERMANENT) return DROP.ARP_NOT_FOR_US;
-    const reply = op === arp.ARPOP_REPLY;
-    // Only an answer to our own question proves that the neighbour is there.
-    const solicited = reply && !gratuitous && host.isLocal(target);
-    host.neighbours.update(entry, sha, solicited ? NUD_REACHABLE : NUD_STALE, true);
+    // Of several answers the first one counts (locktime): a proxy may speak beside the owner.
+    const fresh = host.world.now < entry.updated + LOCKTIME;
+    if (fresh && !gratuitous && entry.state & NUD_VALID && !sameBytes(sha, entry.lladdr)) return DROP.ARP_CONSUMED;
+    // Only an answer sent to this host proves that the neighbour is there.
+    const answer = op === arp.ARPOP_REPLY && unicast;
+    host.neighbours.update(entry, sha, answer ? NUD_REACHABLE : NUD_STALE, true);
     return DROP.ARP_CONSUMED;
   }
 }
