@@ -6,6 +6,7 @@ import * as U from '../../wire/uapi/nf-tables.ts';
 import type { Command, Target } from './ast.ts';
 import { type ObjectView, type Ruleset, readRuleset, type SetEntry, type TableView } from './cache.ts';
 import type { Names } from './datatype.ts';
+import { type Json, jsonRuleset, jsonTables } from './json/ruleset.ts';
 import type { Flags } from './options.ts';
 import {
   chainHead,
@@ -77,7 +78,6 @@ export function runList(command: Command, socket: NetlinkSocket, names: Names, f
   if (object.kind !== 'target' || (command.op !== 'list' && command.op !== 'reset')) {
     throw new NftError(command.loc, `netloom does not support nft ${command.op}`);
   }
-  if (flags.json) throw new NftError(command.loc, 'netloom does not support nft -j');
   const named = OBJECTS[object.what];
   if (command.op === 'reset' && named?.[1] !== U.NFT_OBJECT_COUNTER && named?.[1] !== U.NFT_OBJECT_QUOTA) {
     throw new NftError(command.loc, `netloom does not support nft reset ${object.what}`);
@@ -93,6 +93,7 @@ export function runList(command: Command, socket: NetlinkSocket, names: Names, f
   if (single && ruleset.tables.length === 0) throw missing(object, object.table ?? '');
   const options = listOptions(flags, names);
   const chosen = select(object, ruleset);
+  if (flags.json) return `${JSON.stringify({ nftables: jsonOf(object.what, chosen, options) })}\n`;
   return textOf(object, chosen, options);
 }
 
@@ -142,4 +143,10 @@ function textOf(target: Target, ruleset: Ruleset, options: ListOptions): string 
       return `${head}\n${items.join('')}}\n`;
     })
     .join('');
+}
+
+function jsonOf(what: string, ruleset: Ruleset, options: ListOptions): Json[] {
+  if (what === 'tables') return jsonTables(ruleset);
+  const only = what !== 'ruleset' && what !== 'table';
+  return jsonRuleset(ruleset, options, { tables: !only, rules: what !== 'chains' });
 }
