@@ -6,7 +6,8 @@ import * as U from '../../wire/uapi/nf-tables.ts';
 import type { Command, Target } from './ast.ts';
 import { type ObjectView, type Ruleset, readRuleset, type SetEntry, type TableView } from './cache.ts';
 import type { Names } from './datatype.ts';
-import { type Json, jsonRuleset, jsonTables } from './json/ruleset.ts';
+import { jsonRuleset, jsonTables } from './json/ruleset.ts';
+import type { Json } from './json/types.ts';
 import type { Flags } from './options.ts';
 import {
   chainHead,

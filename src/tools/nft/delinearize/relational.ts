@@ -64,6 +64,8 @@ export function completeExpr(t: Typing, e: Expr): Expr {
     case 'concat':
       return { ...e, parts: e.parts.flatMap((p) => expandPart(t, p)) };
     case 'binary': {
+      // A shifted field stays bytes, as the real tool leaves it.
+      if (e.op === '>>' && e.left.kind === 'binary' && e.left.op === '&') return e;
       const bits = bitField(t, e);
       if (bits) return bits;
       const left = completeExpr(t, e.left);

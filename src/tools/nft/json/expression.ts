@@ -5,9 +5,7 @@ import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { ElementExpr, Expr, ExthdrExpr, ValueExpr } from '../ast.ts';
 import * as dt from '../datatype.ts';
 import { ctKeys, metaKeys, rtKeys, socketKeys } from '../keys.ts';
-import type { ListOptions } from '../print/ruleset.ts';
-import type { Json, JsonObject } from './ruleset.ts';
-import { jsonStatement } from './statement.ts';
+import type { Json, JsonContext, JsonObject } from './types.ts';
 
 const BASES: readonly string[] = ['', 'll', 'nh', 'th', 'ih'];
 const FIB_FLAGS: readonly (readonly [number, string])[] = [
@@ -35,7 +33,7 @@ const TEXT: ReadonlySet<dt.Datatype> = new Set([
 
 const unquoted = (text: string): string => text.replace(/^"(.*)"$/, '$1');
 
-function one(type: dt.Datatype, value: bigint, len: number, options: ListOptions): Json {
+function one(type: dt.Datatype, value: bigint, len: number, options: JsonContext): Json {
   if (dt.isA(type, dt.stringType)) return dt.valueString(value);
   if (type === dt.booleanType) return value !== 0n;
   const named = TEXT.has(type) || type.symbols?.some(([, number]) => number === value);
@@ -45,7 +43,7 @@ function one(type: dt.Datatype, value: bigint, len: number, options: ListOptions
 }
 
 /** Flags of a value, or the value itself. */
-function constant(e: ValueExpr, options: ListOptions): Json {
+function constant(e: ValueExpr, options: JsonContext): Json {
   const type = e.type ?? dt.integerType;
   const len = e.len || type.size;
   if (!dt.isA(type, dt.bitmaskType) || type.symbols === undefined) return one(type, e.value, len, options);
@@ -54,7 +52,7 @@ function constant(e: ValueExpr, options: ListOptions): Json {
   return bits.reduce((left, right): Json => ({ '|': [left, right] }));
 }
 
-function flagBits(e: ValueExpr, type: dt.Datatype, options: ListOptions): Json[] {
+function flagBits(e: ValueExpr, type: dt.Datatype, options: JsonContext): Json[] {
   const len = e.len || type.size;
   const bits: Json[] = [];
   for (let bit = 0; e.value >> BigInt(bit) > 0n; bit++) {
@@ -64,7 +62,7 @@ function flagBits(e: ValueExpr, type: dt.Datatype, options: ListOptions): Json[]
 }
 
 /** Several flags as a list. */
-function flagList(e: Expr, options: ListOptions): Json {
+function flagList(e: Expr, options: JsonContext): Json {
   const { type } = e;
   if (e.kind !== 'value' || !dt.isA(type, dt.bitmaskType) || type?.symbols === undefined) return jsonExpr(e, options);
   const bits = flagBits(e, type, options);
@@ -79,7 +77,7 @@ function exthdr(e: ExthdrExpr): Json {
 }
 
 /** An expression as JSON. */
-export function jsonExpr(e: Expr, options: ListOptions): Json {
+export function jsonExpr(e: Expr, options: JsonContext): Json {
   switch (e.kind) {
     case 'symbol':
       return e.text;
@@ -174,14 +172,14 @@ export function jsonExpr(e: Expr, options: ListOptions): Json {
 }
 
 /** A member of a set; of a map a pair. */
-export function jsonElement(e: ElementExpr, options: ListOptions): Json {
+export function jsonElement(e: ElementExpr, options: JsonContext): Json {
   const value = jsonExpr(e.key, options);
   const expires: JsonObject = !options.stateless && e.expires ? { expires: Math.floor(e.expires / 1000) } : {};
   const extras: JsonObject = {
     ...(e.timeout && { timeout: Math.floor(e.timeout / 1000) }),
     ...expires,
     ...(e.comment !== undefined && { comment: e.comment }),
-    ...Object.assign({}, ...(e.stmts ?? []).map((s) => jsonStatement(s, options, 'ip'))),
+    ...Object.assign({}, ...(e.stmts ?? []).map((s) => options.statement(s, options))),
   };
   const key: Json = Object.keys(extras).length === 0 ? value : { elem: { val: value, ...extras } };
   return e.data === undefined ? key : [key, jsonExpr(e.data, options)];

@@ -8,9 +8,7 @@ import { type Datatype, verdictType } from '../datatype.ts';
 import { type ListOptions, protocolName } from '../print/ruleset.ts';
 import { jsonElement } from './expression.ts';
 import { jsonLimit, jsonStatement } from './statement.ts';
-
-export type JsonObject = { readonly [key: string]: Json };
-export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+import type { Json, JsonContext, JsonObject } from './types.ts';
 
 const METAINFO: Json = {
   metainfo: { version: '1.0.6', release_name: 'Lester Gooch #5', json_schema_version: 1 },
@@ -38,9 +36,10 @@ export function jsonTables(ruleset: Ruleset): Json[] {
 /** Tables with what is in them: declarations first, then the rules of each table. */
 export function jsonRuleset(
   ruleset: Ruleset,
-  options: ListOptions,
+  list: ListOptions,
   parts: { readonly tables: boolean; readonly rules: boolean },
 ): Json[] {
+  const options: JsonContext = { ...list, statement: (s, context) => jsonStatement(s, context, 'ip') };
   const out: Json[] = [METAINFO];
   for (const table of ruleset.tables) {
     if (parts.tables) out.push(tableJson(table));
@@ -89,7 +88,7 @@ function chainJson(table: TableView, chain: ChainView): Json {
   };
 }
 
-function ruleJson(rule: Rule, options: ListOptions): Json {
+function ruleJson(rule: Rule, options: JsonContext): Json {
   return {
     rule: {
       family: rule.family,
@@ -112,7 +111,7 @@ const SET_FLAGS: readonly (readonly [number, string])[] = [
   [U.NFT_SET_TIMEOUT, 'timeout'],
 ];
 
-function setJson(table: TableView, set: SetEntry, options: ListOptions): Json {
+function setJson(table: TableView, set: SetEntry, options: JsonContext): Json {
   const flags = SET_FLAGS.filter(([bit]) => set.flags & bit).map(([, name]) => name);
   const data = set.objType !== undefined ? (set.dataText ?? '') : set.dataType;
   const map =
@@ -182,7 +181,7 @@ function specJson(spec: ObjectSpec): JsonObject {
   }
 }
 
-function objectJson(table: TableView, object: ObjectView, _options: ListOptions): Json {
+function objectJson(table: TableView, object: ObjectView, _options: JsonContext): Json {
   return {
     [object.spec.type]: {
       family: table.family,

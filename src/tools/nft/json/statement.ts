@@ -4,9 +4,8 @@
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Family, LimitStmt, LogStmt, NatStmt, Stmt } from '../ast.ts';
 import { ctKeys, metaKeys } from '../keys.ts';
-import type { ListOptions } from '../print/ruleset.ts';
 import { jsonExpr } from './expression.ts';
-import type { Json, JsonObject } from './ruleset.ts';
+import type { Json, JsonContext, JsonObject } from './types.ts';
 
 const UNITS: Readonly<Record<string, string>> = {
   '1': 'second',
@@ -60,7 +59,7 @@ export function jsonLimit(s: LimitStmt): JsonObject {
   };
 }
 
-function log(s: LogStmt, options: ListOptions): Json {
+function log(s: LogStmt, options: JsonContext): Json {
   const bits = s.flags ?? 0;
   const flags = [
     bits & 1 ? 'tcp sequence' : '',
@@ -81,7 +80,7 @@ function log(s: LogStmt, options: ListOptions): Json {
   return { log: Object.keys(out).length === 0 ? null : out };
 }
 
-function nat(s: NatStmt, options: ListOptions): Json {
+function nat(s: NatStmt, options: JsonContext): Json {
   const flags = [
     s.flags & 4 ? 'random' : '',
     s.flags & 16 ? 'fully-random' : '',
@@ -99,7 +98,7 @@ function nat(s: NatStmt, options: ListOptions): Json {
 }
 
 /** A statement as JSON. */
-export function jsonStatement(s: Stmt, options: ListOptions, family: Family): Json {
+export function jsonStatement(s: Stmt, options: JsonContext, family: Family): Json {
   switch (s.kind) {
     case 'expr':
     case 'verdict':
@@ -128,7 +127,10 @@ export function jsonStatement(s: Stmt, options: ListOptions, family: Family): Js
       return log(s, options);
     case 'reject':
       if (s.type === U.NFT_REJECT_TCP_RST) return { reject: { type: 'tcp reset' } };
-      if (s.icmp === undefined || s.code === undefined) return { reject: null };
+      if (s.icmp === undefined || s.code === undefined) {
+        const usual = s.type === U.NFT_REJECT_ICMPX_UNREACH ? 'icmpx' : family === 'ip6' ? 'icmpv6' : 'icmp';
+        return { reject: { type: usual, expr: 'port-unreachable' } };
+      }
       return { reject: { type: s.icmp, expr: jsonExpr(s.code, options) } };
     case 'nat':
       return nat(s, options);
