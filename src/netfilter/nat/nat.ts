@@ -334,8 +334,9 @@ export class Nat {
     conntrack.invert(conntrack.tuples, conntrack.at(ct, 1 - dir), target, 0);
     const traced = conntrack.world.traced(p);
     if (traced) this.#trace(p, ct, dir, manip, target);
-    manipulate(slab, p, state.pf, slab.network(p), packetEnd(slab, p, state.pf), target, 0, manip, false);
-    return NF_ACCEPT;
+    // What cannot be rewritten must not leave with the wrong address.
+    const done = manipulate(slab, p, state.pf, slab.network(p), packetEnd(slab, p, state.pf), target, 0, manip, false);
+    return done ? NF_ACCEPT : NF_DROP;
   }
 
   #trace(p: number, ct: Conn, dir: number, manip: number, target: Words): void {
@@ -369,13 +370,13 @@ export class Nat {
     const dir = info >= IP_CT_IS_REPLY ? 1 : 0;
     if (!(ct.status & statusBit(manip, dir))) return true;
     const other = conntrack.at(ct, 1 - dir);
-    manipulate(slab, p, pf, inner, end, conntrack.tuples, other, 1 - manip, true);
+    if (!manipulate(slab, p, pf, inner, end, conntrack.tuples, other, 1 - manip, true)) return false;
     const target = this.#target;
     conntrack.invert(conntrack.tuples, other, target, 0);
     if (conntrack.world.traced(p)) this.#trace(p, ct, dir, manip, target);
     target[PROTO] = (pf << 8) | (four ? IPPROTO_ICMP : IPPROTO_ICMPV6);
     target[PORTS] = 0;
-    manipulate(slab, p, pf, ip, end, target, 0, manip, false);
+    if (!manipulate(slab, p, pf, ip, end, target, 0, manip, false)) return false;
     refillIcmp(slab, pf, ip, at, end);
     return true;
   }
