@@ -22,6 +22,11 @@ const ERESTART = 85;
 /** A subsystem beside nf_tables: answers one message; throws KernelError. */
 export type Subsystem = (m: Message) => Iterable<Message>;
 
+/** push(...) takes its values over the stack, which a dump or a batch of 100,000 rules overflows. */
+function append(out: Message[], more: Iterable<Message>): void {
+  for (const m of more) out.push(m);
+}
+
 /** Reads the header and attributes behind it. */
 export function parseRequest(m: Message): Request {
   if (m.payload.length < NFGENMSG_LENGTH) throw new KernelError(EINVAL);
@@ -52,9 +57,9 @@ export class Nfnetlink {
       if (m.type === NFNL_MSG_BATCH_BEGIN) {
         const end = messages.findIndex((e, at) => at > i && e.type === NFNL_MSG_BATCH_END);
         const last = end < 0 ? messages.length : end;
-        out.push(...this.#batch(m, messages.slice(i + 1, last), end < 0 ? undefined : messages[end]));
+        append(out, this.#batch(m, messages.slice(i + 1, last), end < 0 ? undefined : messages[end]));
         i = last;
-      } else if (m.flags & NLM_F_REQUEST) out.push(...this.#single(m));
+      } else if (m.flags & NLM_F_REQUEST) append(out, this.#single(m));
     }
     return out;
   }
@@ -66,11 +71,11 @@ export class Nfnetlink {
       if (subsystem === NFNL_SUBSYS_NFTABLES) {
         const req = parseRequest(m);
         if (isChange(req.type)) throw new KernelError(EINVAL);
-        out.push(...answer(this.#nft, req));
+        append(out, answer(this.#nft, req));
       } else {
         const handler = this.#subsystems.get(subsystem);
         if (handler === undefined) throw new KernelError(EINVAL, `netloom has no nfnetlink subsystem ${subsystem}`);
-        out.push(...handler(m));
+        append(out, handler(m));
       }
       if ((m.flags & NLM_F_DUMP) === NLM_F_DUMP) out.push(doneMessage(m));
       else if (m.flags & NLM_F_ACK) out.push(ackMessage(m, undefined));
