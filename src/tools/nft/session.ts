@@ -8,7 +8,20 @@ import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE } fro
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import { NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
 import { NetlinkClient } from '../netlink-client.ts';
-import type { Chain, Command, Elements, Expr, Family, Rule, SetDecl, SetExpr, Table, Target } from './ast.ts';
+import type {
+  Chain,
+  Command,
+  ElementExpr,
+  Elements,
+  Expr,
+  Family,
+  Rule,
+  SetDecl,
+  SetExpr,
+  Table,
+  Target,
+} from './ast.ts';
+import { mergeRanges, type Range, rangeElement, readRanges } from './auto-merge.ts';
 import { Batch, FAMILY_NUMBERS, nfgenmsg, type Origin } from './batch.ts';
 import * as build from './build.ts';
 import type { Names } from './datatype.ts';
@@ -19,13 +32,21 @@ import { declareSet } from './eval/declare.ts';
 import { evaluate } from './eval/expression.ts';
 import { evaluateElements } from './eval/set.ts';
 import { evaluateRule, evaluateStatements } from './eval/statement.ts';
+import { bounds } from './eval/value.ts';
 import { debugElement, debugExpr } from './expr/debug.ts';
 import { encodeExprs } from './expr/encode.ts';
 import type { KernelExpr } from './expr/types.ts';
 import { linearizeRule, linearizeStatements } from './linearize.ts';
 import { writeChain, writeElement, writeFlowtable, writeObject, writeSet, writeTable } from './objects.ts';
 import type { SetInfo } from './set-info.ts';
-import { emitUdata, parseUdata, UDATA_COMMENT, UDATA_SET_KEYBYTEORDER, udataString } from './userdata.ts';
+import {
+  emitUdata,
+  parseUdata,
+  UDATA_COMMENT,
+  UDATA_SET_KEYBYTEORDER,
+  UDATA_SET_MERGE_ELEMENTS,
+  udataString,
+} from './userdata.ts';
 
 const NFT_MSG_DESTROY: Readonly<Record<number, number>> = {
   [uapi.NFT_MSG_DELTABLE]: 26,
@@ -119,12 +140,17 @@ export class Session implements World {
     }
   }
 
-  /** True when a kernel set has no elements. */
-  #kernelSetEmpty(set: SetInfo): boolean {
-    const messages = this.#dump(uapi.NFT_MSG_GETSETELEM, FAMILY_NUMBERS[set.family], (w) => {
+  #elementsOf(set: SetInfo): Message[] {
+    return this.#dump(uapi.NFT_MSG_GETSETELEM, FAMILY_NUMBERS[set.family], (w) => {
       w.string(uapi.NFTA_SET_ELEM_LIST_TABLE, set.table).string(uapi.NFTA_SET_ELEM_LIST_SET, set.name);
     });
-    return !messages.some((m) => attrMap(m.payload, NFGENMSG_LENGTH).has(uapi.NFTA_SET_ELEM_LIST_ELEMENTS));
+  }
+
+  /** True when a kernel set has no elements. */
+  #kernelSetEmpty(set: SetInfo): boolean {
+    return !this.#elementsOf(set).some((m) =>
+      attrMap(m.payload, NFGENMSG_LENGTH).has(uapi.NFTA_SET_ELEM_LIST_ELEMENTS),
+    );
   }
 
   command(command: Command): void {
@@ -217,7 +243,10 @@ export class Session implements World {
   #declare(decl: SetDecl, flags: number): void {
     const set = declareSet(decl, this);
     const existing = this.#sets.get(`${decl.family} ${decl.table} ${decl.name}`);
-    if (existing !== undefined) set.empty = existing.empty;
+    if (existing !== undefined) {
+      set.empty = existing.empty;
+      if (existing.ranges !== undefined) set.ranges = existing.ranges;
+    }
     // A map whose data are ranges shows by its elements.
     if (decl.elements !== undefined && set.data !== undefined) this.#evaluateInitial(decl, set);
     this.#sets.set(`${decl.family} ${decl.table} ${decl.name}`, set);
@@ -238,6 +267,7 @@ export class Session implements World {
     if (decl.elements === undefined) return;
     const set = this.#sets.get(`${decl.family} ${decl.table} ${decl.name}`)!;
     const { elements } = this.#evaluateInitial(decl, set);
+    if (this.#mergeInto(set, elements, origin(decl))) return;
     this.#sendElements(set, kernelElements(set, elements, set.empty), uapi.NFT_MSG_NEWSETELEM, 0, origin(decl));
     set.empty = set.empty && elements.length === 0;
   }
@@ -257,10 +287,39 @@ export class Session implements World {
     const { elements } = evaluateElements(ctx, shape, asSet(value), evaluate);
     if (!deleting && set.id === 0 && set.empty && set.flags & uapi.NFT_SET_INTERVAL)
       set.empty = this.#kernelSetEmpty(set);
+    if (!deleting && this.#mergeInto(set, elements, origin(object))) return;
     const list = kernelElements(shape, elements, !deleting && set.empty);
     if (!deleting) set.empty = false;
     const type = destroy ? NFT_MSG_DESTROY[msg] : msg;
     this.#sendElements(set, list, type, exclusive ? NLM_F_EXCL : 0, origin(object));
+  }
+
+  /** Adds to an auto-merge set that may have elements. False when this is no such set. */
+  #mergeInto(set: SetInfo, elements: readonly ElementExpr[], from: Origin): boolean {
+    if (!set.autoMerge || !(set.flags & uapi.NFT_SET_INTERVAL) || set.key.type?.parts !== undefined) return false;
+    if (set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) return false;
+    const plain = (e: ElementExpr): boolean =>
+      e.key.kind !== 'catchall' && e.stmts === undefined && e.timeout === undefined && e.comment === undefined;
+    if (!elements.every(plain)) return false;
+    if (set.ranges === undefined) {
+      const messages = this.#flushed ? [] : this.#elementsOf(set);
+      set.ranges = readRanges(messages, set.key.len!);
+    }
+    const first = set.ranges.length === 0;
+    const { gone, fresh } = mergeRanges(
+      set.ranges,
+      elements.map((e) => bounds(e.key)),
+    );
+    const members = (ranges: readonly Range[], lower: boolean): KernelElement[] =>
+      kernelElements(
+        set,
+        ranges.map((range) => rangeElement(set, range)),
+        lower,
+      );
+    this.#sendElements(set, members(gone, false), uapi.NFT_MSG_DELSETELEM, 0, from);
+    this.#sendElements(set, members(fresh, first), uapi.NFT_MSG_NEWSETELEM, 0, from);
+    set.empty = false;
+    return true;
   }
 
   #sendElements(set: SetInfo, list: readonly KernelElement[], msg: number, flags: number, from: Origin): void {
@@ -424,6 +483,7 @@ export class Session implements World {
         if (set === undefined || (target.what === 'set' && isMap) || (target.what === 'map' && !isMap))
           return fail(target.loc, 'No such file or directory');
         set.empty = true;
+        set.ranges = [];
         this.batch.add(uapi.NFT_MSG_DELSETELEM, family, 0, from, (w) => {
           w.string(uapi.NFTA_SET_ELEM_LIST_TABLE, target.table!).string(uapi.NFTA_SET_ELEM_LIST_SET, target.name!);
         });
@@ -500,6 +560,7 @@ function readSet(m: Message, family: Family): SetInfo | undefined {
         });
   const udata = attrs.get(uapi.NFTA_SET_USERDATA);
   const order = udata && parseUdata(udata.payload).find((tlv) => tlv.type === UDATA_SET_KEYBYTEORDER);
+  const merge = udata && parseUdata(udata.payload).some((tlv) => tlv.type === UDATA_SET_MERGE_ELEMENTS && tlv.value[0]);
   const key = keyExpr(u32(uapi.NFTA_SET_KEY_TYPE) ?? 0, keyLen, lengths, order?.value[0]);
   if (key === undefined) return undefined;
   const dataType = u32(uapi.NFTA_SET_DATA_TYPE);
@@ -522,6 +583,7 @@ function readSet(m: Message, family: Family): SetInfo | undefined {
       ...(data.kind !== 'concat' && data.type!.size > 0 && dataLen >= data.type!.size * 2 && { dataInterval: true }),
     }),
     empty: true,
+    ...(merge && { autoMerge: true }),
     stmts: [],
   };
 }

@@ -27,6 +27,8 @@ export type SetInfo = {
   readonly size?: number;
   readonly policy?: number;
   readonly autoMerge?: boolean;
+  /** What an auto-merge set holds, once it was asked for. */
+  ranges?: { readonly low: bigint; readonly high: bigint }[];
   readonly comment?: string;
   readonly keyTypeof?: boolean;
   /** Map data are ranges. */
