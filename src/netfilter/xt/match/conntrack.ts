@@ -40,9 +40,9 @@ function tracked(ctx: XtContext, run: MatchFn): Made<MatchFn> {
   return { run, destroy: release };
 }
 
+/** The packet's entry. A template counts as well: before tracking it is all there is, and reads as a new connection. */
 function entryOf(table: Table, pkt: PktInfo): Conn | undefined {
-  const ct = table.of(pkt.p);
-  return ct === undefined || ct.template ? undefined : ct;
+  return table.of(pkt.p);
 }
 
 /** An address under a mask, as words in host order. */
