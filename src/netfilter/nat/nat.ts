@@ -336,7 +336,9 @@ export class Nat {
     if (traced) this.#trace(p, ct, dir, manip, target);
     // What cannot be rewritten must not leave with the wrong address.
     const done = manipulate(slab, p, state.pf, slab.network(p), packetEnd(slab, p, state.pf), target, 0, manip, false);
-    return done ? NF_ACCEPT : NF_DROP;
+    if (done) return NF_ACCEPT;
+    slab.setDropReason(p, DROP.NF_NAT_FAILED);
+    return NF_DROP;
   }
 
   #trace(p: number, ct: Conn, dir: number, manip: number, target: Words): void {
@@ -385,15 +387,28 @@ export class Nat {
     const { conntrack } = this;
     const tuples = conntrack.tuples;
     const own = conntrack.at(ct, 0);
-    const found = this.#bySource.find(sourceHash(t, 0), (n) => {
+    // Of several mappings of the source the newest counts, as in the kernel's chains.
+    let newest = -1;
+    let id = -1;
+    this.#bySource.find(sourceHash(t, 0), (n) => {
       const at = n * 2 * TUPLE_WORDS;
       if (n === ct.index || tuples[at + ZONE] !== tuples[own + ZONE] || !sameSource(tuples, at, t)) return false;
-      conntrack.invert(tuples, at + TUPLE_WORDS, out, 0);
-      for (let k = 0; k < 4; k++) out[DST + k] = t[DST + k];
-      out[PORTS] = (out[PORTS] & 0xffff0000) | (t[PORTS] & 0xffff);
-      return sourceInRange(out, range);
+      const candidate = conntrack.entry(n).id;
+      if (candidate <= id || !this.#mapped(n, t, range, out)) return false;
+      newest = n;
+      id = candidate;
+      return false;
     });
-    return found >= 0;
+    return newest >= 0 && this.#mapped(newest, t, range, out);
+  }
+
+  /** What connection n made of its source, with the destination of `t`; false when it is out of the range. */
+  #mapped(n: number, t: Words, range: NatRange, out: Words): boolean {
+    const { conntrack } = this;
+    conntrack.invert(conntrack.tuples, n * 2 * TUPLE_WORDS + TUPLE_WORDS, out, 0);
+    for (let k = 0; k < 4; k++) out[DST + k] = t[DST + k];
+    out[PORTS] = (out[PORTS] & 0xffff0000) | (t[PORTS] & 0xffff);
+    return sourceInRange(out, range);
   }
 }
 
