@@ -10,6 +10,7 @@ import type { NetlinkTransport } from '../../wire/netlink/message.ts';
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
 import type { Command, Family } from './ast.ts';
+import { dynamicSets } from './dynamic-sets.ts';
 import { runList } from './list.ts';
 import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
@@ -132,6 +133,7 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
     return failed([asError(error)]);
   }
   const session = new Session(io.netlink.open(12), hostNames(io.netlink, reader(io)), options.debugNetlink === true);
+  session.dynamic = dynamicSets(parsed.commands);
   const errors: NftError[] = [...parsed.errors];
   const reads: Command[] = [];
   for (const command of parsed.commands) {

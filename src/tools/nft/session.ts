@@ -26,6 +26,7 @@ import { Batch, FAMILY_NUMBERS, nfgenmsg, type Origin } from './batch.ts';
 import * as build from './build.ts';
 import type { Names } from './datatype.ts';
 import * as dt from './datatype.ts';
+import { DYNAMIC_SET_SIZE } from './dynamic-sets.ts';
 import { type KernelElement, kernelElements } from './elements.ts';
 import { Context, fail, type World } from './eval/context.ts';
 import { declareSet } from './eval/declare.ts';
@@ -77,6 +78,8 @@ export class Session implements World {
   readonly batch: Batch = new Batch();
   /** What `--debug=netlink` prints. */
   debug = '';
+  /** Sets that rules of this run add to. */
+  dynamic: ReadonlySet<string> = new Set();
   readonly #socket: NetlinkSocket;
   readonly #client: NetlinkClient;
   readonly #debugNetlink: boolean;
@@ -241,15 +244,18 @@ export class Session implements World {
   }
 
   #declare(decl: SetDecl, flags: number): void {
-    const set = declareSet(decl, this);
-    const existing = this.#sets.get(`${decl.family} ${decl.table} ${decl.name}`);
+    const key = `${decl.family} ${decl.table} ${decl.name}`;
+    const added = this.dynamic.has(key);
+    const grows = { ...decl, size: decl.size ?? DYNAMIC_SET_SIZE, flags: decl.flags | uapi.NFT_SET_EVAL };
+    const set = declareSet(added ? grows : decl, this);
+    const existing = this.#sets.get(key);
     if (existing !== undefined) {
       set.empty = existing.empty;
       if (existing.ranges !== undefined) set.ranges = existing.ranges;
     }
     // A map whose data are ranges shows by its elements.
     if (decl.elements !== undefined && set.data !== undefined) this.#evaluateInitial(decl, set);
-    this.#sets.set(`${decl.family} ${decl.table} ${decl.name}`, set);
+    this.#sets.set(key, set);
     const stmts = linearizeStatements(evaluateStatements(decl.stmts, decl.family, decl.table, this));
     this.batch.add(uapi.NFT_MSG_NEWSET, FAMILY_NUMBERS[decl.family], flags, origin(decl), (w) =>
       writeSet(w, set, stmts),
