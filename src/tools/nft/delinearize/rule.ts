@@ -71,7 +71,7 @@ export class RuleReader {
       const part = this.#regs.get(at);
       if (part === undefined) return first;
       parts.push(part);
-      const bits = ((part.len ?? 32) + 31) & ~31;
+      const bits = ((part.len || 32) + 31) & ~31;
       left -= bits;
       at += bits >> 5;
     }
