@@ -335,7 +335,7 @@ function finishBinary(t: Typing, left: Extract<Expr, { kind: 'binary' }>, op: Re
     ];
   }
   if (bits) {
-    return [{ stmt: match(op === '==' ? 'implicit' : op, bits.field, right) }];
+    return [{ stmt: match(op === '==' ? 'implicit' : op, bits.field, shiftMembers(right, bits.field, bits.shift)) }];
   }
   const inner = completeExpr(t, left.left);
   const type = inner.type ?? dt.integerType;
@@ -380,6 +380,20 @@ function finishBinary(t: Typing, left: Extract<Expr, { kind: 'binary' }>, op: Re
   }
   const done: Expr = { ...left, left: inner, right: typed(retype(left.right, type), type, inner.byteorder), type };
   return [{ stmt: match(op, done, typeRight({ ...done, byteorder: inner.byteorder } as Expr, right, op)) }];
+}
+
+/** Members of a set without a name, compared with a field that stands `shift` bits up in its bytes. */
+function shiftMembers(e: Expr, field: Expr, shift: number): Expr {
+  switch (e.kind) {
+    case 'value':
+      return { ...e, value: e.value >> BigInt(shift), len: field.len, type: field.type };
+    case 'range':
+      return { ...e, left: shiftMembers(e.left, field, shift), right: shiftMembers(e.right, field, shift) };
+    case 'set':
+      return { ...e, elements: e.elements.map((one) => ({ ...one, key: shiftMembers(one.key, field, shift) })) };
+    default:
+      return e;
+  }
 }
 
 function bitFieldShift(t: Typing, e: Extract<Expr, { kind: 'binary' }>): { field: Expr; shift: number } | undefined {
