@@ -14,7 +14,11 @@ const seed = Number(process.env.NETLOOM_SEED ?? Math.floor(Date.now() / 86_400_0
 test.skipIf(reason !== undefined)(
   'netloom and the running kernel treat every packet of random and of real rulesets the same',
   async () => {
-    const peers = { kernel: new KernelPeer(), twin: new KernelPeer(), netloom: new NetloomPeer(loadNft) };
+    const peers = {
+      kernel: new KernelPeer(),
+      twins: [new KernelPeer(), new KernelPeer()],
+      netloom: new NetloomPeer(loadNft),
+    };
     try {
       const report = await differential(peers, { seed, generated: 120, texts: wildRulesets(), packetsPerRuleset: 600 });
       const { rulesets, refused, verdicts, rewritten, disagreements } = report;
@@ -27,7 +31,7 @@ test.skipIf(reason !== undefined)(
       expect(peers.netloom.world.slab.used).toBe(0);
     } finally {
       peers.kernel.close();
-      peers.twin.close();
+      for (const twin of peers.twins) twin.close();
     }
   },
   600_000,

@@ -7,8 +7,8 @@ import { PacketSource } from './packets.ts';
 import type { Frame, Outcome, Peer } from './peer.ts';
 import { type GeneratedRuleset, generate, render, smaller } from './rulesets.ts';
 
-/** Two kernels, to know where the kernel itself is not deterministic, and netloom. */
-export type Peers = { readonly kernel: Peer; readonly twin: Peer; readonly netloom: Peer };
+/** The kernel, others like it that tell where the kernel itself is not deterministic, and netloom. */
+export type Peers = { readonly kernel: Peer; readonly twins: readonly Peer[]; readonly netloom: Peer };
 
 export type Disagreement = {
   readonly ruleset: string;
@@ -53,34 +53,50 @@ export function normalize(hex: string): string {
 }
 
 /**
- * Undefined when both peers did the same with the frame. Where the kernel and a second kernel do not (a port chosen at
+ * Undefined when both peers did the same with the frame. Where the kernel and another kernel do not (a port chosen at
  * random because another was taken), only how many frames came out where, and how long they are, can be compared.
  */
-function compare(kernel: Outcome, twin: Outcome, netloom: Outcome): [kernel: string, netloom: string] | undefined {
+function compare(
+  kernel: Outcome,
+  twins: readonly Outcome[],
+  netloom: Outcome,
+): [kernel: string, netloom: string] | undefined {
   const show = (o: Outcome): string => `t0 [${o[0].map(normalize).join(' ')}] t1 [${o[1].map(normalize).join(' ')}]`;
   const shape = (o: Outcome): string => o.map((frames) => frames.map((f) => f.length)).join(' | ');
   const k = show(kernel);
   const n = show(netloom);
   if (k === n) return undefined;
-  if (k !== show(twin) && shape(kernel) === shape(netloom)) return undefined;
+  if (twins.some((t) => show(t) !== k) && shape(kernel) === shape(netloom)) return undefined;
   return [k, n];
 }
 
 type Difference = { at: number; kernel: string; netloom: string };
 
 async function play(
-  { kernel, twin, netloom }: Peers,
+  { kernel, twins, netloom }: Peers,
   rules: string,
   frames: readonly Frame[],
 ): Promise<Difference | undefined> {
-  const [refusedK, , refusedN] = await Promise.all([kernel.load(rules), twin.load(rules), netloom.load(rules)]);
+  const [refusedK, refusedN] = await Promise.all([
+    kernel.load(rules),
+    netloom.load(rules),
+    ...twins.map((t) => t.load(rules)),
+  ]);
   if ((refusedK === undefined) !== (refusedN === undefined)) {
     return { at: -1, kernel: refusedK ?? 'loads', netloom: refusedN ?? 'loads' };
   }
   if (refusedK !== undefined) return undefined;
-  const [a, a2, b] = await Promise.all([kernel.send(frames), twin.send(frames), netloom.send(frames)]);
+  const [a, b, ...others] = await Promise.all([
+    kernel.send(frames),
+    netloom.send(frames),
+    ...twins.map((t) => t.send(frames)),
+  ]);
   for (let i = 0; i < frames.length; i++) {
-    const difference = compare(a[i], a2[i], b[i]);
+    const difference = compare(
+      a[i],
+      others.map((o) => o[i]),
+      b[i],
+    );
     if (difference) return { at: i, kernel: difference[0], netloom: difference[1] };
   }
   return undefined;
@@ -148,7 +164,7 @@ export type Plan = {
 
 /** Runs the plan; every ruleset and packet follows from the seed. */
 export async function differential(peers: Peers, plan: Plan): Promise<Report> {
-  const { kernel, twin, netloom } = peers;
+  const { kernel, twins, netloom } = peers;
   const report: Report = { seed: plan.seed, rulesets: 0, refused: 0, verdicts: 0, rewritten: 0, disagreements: [] };
   const random = new Random(plan.seed);
   const texts = plan.texts ?? [];
@@ -160,7 +176,11 @@ export async function differential(peers: Peers, plan: Plan): Promise<Report> {
     const source = new PacketSource(own);
     const frames = Array.from({ length: plan.packetsPerRuleset }, () => source.next());
     const rules = typeof ruleset === 'string' ? ruleset : render(ruleset);
-    const [refusedK, , refusedN] = await Promise.all([kernel.load(rules), twin.load(rules), netloom.load(rules)]);
+    const [refusedK, refusedN] = await Promise.all([
+      kernel.load(rules),
+      netloom.load(rules),
+      ...twins.map((t) => t.load(rules)),
+    ]);
     report.rulesets++;
     if (refusedK !== undefined && refusedN !== undefined) {
       report.refused++;
@@ -170,9 +190,17 @@ export async function differential(peers: Peers, plan: Plan): Promise<Report> {
     if (refusedK !== undefined || refusedN !== undefined) {
       found = { at: -1, kernel: refusedK ?? 'loads', netloom: refusedN ?? 'loads' };
     } else {
-      const [a, a2, b] = await Promise.all([kernel.send(frames), twin.send(frames), netloom.send(frames)]);
+      const [a, b, ...others] = await Promise.all([
+        kernel.send(frames),
+        netloom.send(frames),
+        ...twins.map((t) => t.send(frames)),
+      ]);
       for (let f = 0; f < frames.length && found === undefined; f++) {
-        const difference = compare(a[f], a2[f], b[f]);
+        const difference = compare(
+          a[f],
+          others.map((o) => o[f]),
+          b[f],
+        );
         if (difference) found = { at: f, kernel: difference[0], netloom: difference[1] };
         else {
           report.verdicts++;

@@ -18,7 +18,11 @@ test.skipIf(reason !== undefined)(
     const seed = Number(process.env.NETLOOM_SEED ?? 20261);
     const random = new Random(seed);
     const count = Number(process.env.NETLOOM_RULESETS ?? 40);
-    const peers = { kernel: new KernelPeer(), twin: new KernelPeer(), netloom: new NetloomPeer(loadIptables) };
+    const peers = {
+      kernel: new KernelPeer(),
+      twins: [new KernelPeer(), new KernelPeer()],
+      netloom: new NetloomPeer(loadIptables),
+    };
     try {
       const texts = Array.from({ length: count }, () => generateIptables(random));
       const report = await differential(peers, {
@@ -34,7 +38,7 @@ test.skipIf(reason !== undefined)(
       expect(report.disagreements.map(explain).join('\n\n')).toBe('');
     } finally {
       peers.kernel.close();
-      peers.twin.close();
+      for (const twin of peers.twins) twin.close();
     }
   },
   600_000,
