@@ -8,8 +8,8 @@ import { wildRulesets } from './wild.ts';
 const reason = whyNoKernel();
 if (reason !== undefined) console.log(`differential test against the kernel skipped: ${reason}`);
 
-// NETLOOM_SEED repeats a run; without it every day has its own.
-const seed = Number(process.env.NETLOOM_SEED ?? Math.floor(Date.now() / 86_400_000));
+// One seed by default, so that a run says something about the change it runs on; NETLOOM_SEED explores.
+const seed = Number(process.env.NETLOOM_SEED ?? 20_782);
 
 test.skipIf(reason !== undefined)(
   'netloom and the running kernel treat every packet of random and of real rulesets the same',
