@@ -227,7 +227,8 @@ export function checkPayload(ctx: Context, expr: PayloadExpr): PayloadExpr {
       addDependency(ctx, desc, upper, expr);
       desc = state.desc;
     } else fail(expr, `conflicting protocols specified: ${desc.name} vs. ${upper.name}`, state.loc);
-  } else if (new Set(state.all).size > 1 && expr.base !== BASE_LL) {
+  } else if (new Set(state.all).size > 1 && expr.base === BASE_TRANSPORT) {
+    // Of network protocols said one after another the last counts; transports must all agree.
     const other = state.all.find((p) => p !== upper)!;
     fail(expr, `conflicting protocols specified: ${other.name} vs. ${upper.name}`, state.loc);
   }
