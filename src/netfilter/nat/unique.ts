@@ -12,6 +12,9 @@ import {
   IPPROTO_UDPLITE,
 } from '../../wire/ipv4.ts';
 import {
+  IPS_DYING,
+  IPS_FIXED_TIMEOUT,
+  IPS_SRC_NAT,
   NF_NAT_RANGE_MAP_IPS,
   NF_NAT_RANGE_PERSISTENT,
   NF_NAT_RANGE_PROTO_RANDOM_ALL,
@@ -130,6 +133,8 @@ export class TupleChooser {
     if (n < 0) return true;
     const other = this.#ct.entry(n);
     if (other.tcp === undefined || other.tcp.state < TCP_CONNTRACK_TIME_WAIT) return true;
+    // Only connections whose source is translated may lose theirs (nf_nat_may_kill).
+    if ((other.status & (IPS_SRC_NAT | IPS_FIXED_TIMEOUT | IPS_DYING)) !== IPS_SRC_NAT) return true;
     return !this.#ct.kill(other);
   }
 
