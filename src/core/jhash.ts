@@ -45,3 +45,8 @@ export function jhash(u8: Uint8Array, at: number, length: number, initval: numbe
   c = ((c ^ b) - rol(b, 24)) | 0;
   return c >>> 0;
 }
+
+/** The same over 32-bit words, as the kernel's jhash2: equal to `jhash` over their little-endian bytes. */
+export function jhash2(words: readonly number[], initval: number): number {
+  return jhash(new Uint8Array(Uint32Array.from(words).buffer), 0, words.length * 4, initval);
+}

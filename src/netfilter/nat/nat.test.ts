@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { Hooks } from '../../core/hook.ts';
+import { jhash2 } from '../../core/jhash.ts';
 import { World } from '../../core/world.ts';
 import { parseIpv4 } from '../../wire/address.ts';
 import * as checksum from '../../wire/checksum.ts';
@@ -9,7 +10,6 @@ import { Conntrack } from '../conntrack/conntrack.ts';
 import { setAddress } from '../conntrack/tuple.ts';
 import { Nat } from './nat.ts';
 import { type NatRange, newRange, setSingleAddress } from './range.ts';
-import { jhash2 } from './unique.ts';
 
 const ip = (text: string): number => new DataView(parseIpv4(text)!.buffer).getUint32(0);
 

@@ -3,6 +3,7 @@
  * range by a hash of the ends, so that a client keeps its address; else a free port of the same class.
  * RFC 4787, 5382: endpoint-independent as far as ports suffice.
  */
+import { jhash2 } from '../../core/jhash.ts';
 import {
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
@@ -42,47 +43,6 @@ const MAX_ATTEMPTS = 128;
 const MIN_ATTEMPTS = 16;
 /** With so few attempts left, a tuple that a connection in TIME_WAIT holds is taken from it. */
 const HARDER = 8;
-
-/** Jenkins' hash of 32-bit words (jhash2, lookup3): what spreads clients over an address range on Linux. */
-export function jhash2(words: readonly number[], initval: number): number {
-  const rol = (v: number, n: number): number => (v << n) | (v >>> (32 - n));
-  let length = words.length;
-  let a = (0xdeadbeef + (length << 2) + initval) | 0;
-  let b = a;
-  let c = a;
-  let i = 0;
-  while (length > 3) {
-    a = (a + words[i]) | 0;
-    b = (b + words[i + 1]) | 0;
-    c = (c + words[i + 2]) | 0;
-    a = (a - c) ^ rol(c, 4);
-    c = (c + b) | 0;
-    b = (b - a) ^ rol(a, 6);
-    a = (a + c) | 0;
-    c = (c - b) ^ rol(b, 8);
-    b = (b + a) | 0;
-    a = (a - c) ^ rol(c, 16);
-    c = (c + b) | 0;
-    b = (b - a) ^ rol(a, 19);
-    a = (a + c) | 0;
-    c = (c - b) ^ rol(b, 4);
-    b = (b + a) | 0;
-    length -= 3;
-    i += 3;
-  }
-  if (length === 0) return c >>> 0;
-  if (length === 3) c = (c + words[i + 2]) | 0;
-  if (length >= 2) b = (b + words[i + 1]) | 0;
-  a = (a + words[i]) | 0;
-  c = (c ^ b) - rol(b, 14);
-  a = (a ^ c) - rol(c, 11);
-  b = (b ^ a) - rol(a, 25);
-  c = (c ^ b) - rol(b, 16);
-  a = (a ^ c) - rol(c, 4);
-  b = (b ^ a) - rol(a, 14);
-  c = (c ^ b) - rol(b, 24);
-  return c >>> 0;
-}
 
 function swap32(v: number): number {
   return ((v >>> 24) | ((v >>> 8) & 0xff00) | ((v << 8) & 0xff0000) | (v << 24)) >>> 0;
