@@ -137,11 +137,7 @@ function rule(r: Random, reject: boolean): string {
   if (r.below(12) === 0) {
     return `${pick(r, PROTOS)} dport vmap { ${pick(r, [22, 53])} : accept, ${pick(r, [80, 443])} : drop, 1000-1100 : jump sub }`;
   }
-  const drawn = Array.from({ length: 1 + r.below(3) }, () => match(r));
-  // nft 1.0.6 joins `sport != A` and `dport != B` into one comparison, which means "not both"; later ones do not, and
-  // netloom keeps what is written. One inequality of ports per rule.
-  const unequal = drawn.findIndex((text) => /port != \d+$/.test(text));
-  const matches = drawn.filter((text, i) => i === unequal || !/port != \d+$/.test(text));
+  const matches = Array.from({ length: 1 + r.below(3) }, () => match(r));
   const v = verdict(r, reject);
   if (v === 'reject with tcp reset') matches.unshift('meta l4proto tcp');
   if (v.startsWith('reject with icmp type')) matches.unshift('meta nfproto ipv4');

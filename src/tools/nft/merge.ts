@@ -16,7 +16,8 @@ function candidate(stmt: Stmt, index: number): Candidate | undefined {
   const rel = stmt.expr;
   const { left, right, op } = rel;
   if (left.kind !== 'payload' || right.kind !== 'value') return undefined;
-  if (op !== '==' && op !== 'implicit') return undefined;
+  // nft 1.0.6 joins inequalities too, and what comes out means "not both": so does this, as the kernel gets it from there.
+  if (op !== '==' && op !== 'implicit' && op !== '!=') return undefined;
   if (op === 'implicit' && dt.isA(right.type, dt.bitmaskType)) return undefined;
   if (left.offset % 8 !== 0 || left.len! % 8 !== 0) return undefined;
   return { index, left, right, rel };
@@ -41,7 +42,12 @@ function join(a: Candidate, b: Candidate): Candidate {
     byteorder: 'big',
     len,
   };
-  return { index: Math.min(a.index, b.index), left, right, rel: { kind: 'relational', op: '==', left, right } };
+  return {
+    index: Math.min(a.index, b.index),
+    left,
+    right,
+    rel: { kind: 'relational', op: a.rel.op === '!=' ? '!=' : '==', left, right },
+  };
 }
 
 function mergeGroup(group: readonly Candidate[], out: (Stmt | undefined)[]): void {
@@ -51,6 +57,7 @@ function mergeGroup(group: readonly Candidate[], out: (Stmt | undefined)[]): voi
   for (const next of sorted.slice(1)) {
     const total = last.left.len! + next.left.len!;
     const fits =
+      (last.rel.op === '!=') === (next.rel.op === '!=') &&
       last.left.base === next.left.base &&
       last.left.offset + last.left.len! === next.left.offset &&
       total <= MAX_BITS &&
