@@ -5,14 +5,18 @@
  * headroom; large slots hold reassembled and GSO packets. Metadata (what Linux keeps in `struct sk_buff`) lies beside
  * the bytes, 48 words a slot, so that JavaScript, compiled eBPF and other threads read the same memory.
  *
- *     memory:  | free list | metadata, 192 B a slot | small slots, 2112 B each | large slots, 66,560 B each |
+ *     memory:  | metadata, 192 B a slot | small slots, 2112 B each | large slots, 66,560 B each | heap |
  *     slot:    | headroom 258 B ...  head -> | data (len bytes) | tailroom |
  *
  * 2112 is 33 cache lines: a stride of 2048 costs 31 % in cache-set conflicts. 258 puts the IP header behind an Ethernet
  * header on 16 bytes and keeps the 256 bytes of headroom that XDP programs are promised.
  *
  * Offsets (`head`, `mac`, `network`, `transport`) are absolute in the memory, so wire accessors take `(slab.dv, at)`.
+ *
+ * The heap behind the slots holds what programs see beside packets: maps, contexts, stacks. Its pages are touched only
+ * when they are used, and the memory never grows, so every view of it stays good.
  */
+import { Heap } from './heap.ts';
 
 export const SLOT_SIZE = 2112;
 export const LARGE_SLOT_SIZE = 66_560;
@@ -22,6 +26,10 @@ export const NO_OFFSET = 0xffffffff;
 
 const META_WORDS = 48;
 const PAGE = 65_536;
+/** Address space of the heap where none is asked for: by the slot, between these bounds. */
+const HEAP_PER_SLOT = 32_768;
+const HEAP_MIN: number = 4 << 20;
+const HEAP_MAX: number = 64 << 20;
 
 // Word numbers inside a slot's metadata.
 const REFS = 0;
@@ -85,6 +93,8 @@ export type SlabOptions = {
   readonly slots?: number;
   /** Large slots for reassembled packets; default 32. */
   readonly largeSlots?: number;
+  /** Address space of the heap; default 32 KiB a small slot, at least 4 MiB, at most 64 MiB (as with 2048 slots). */
+  readonly heapBytes?: number;
 };
 
 /** The packet memory. Every method takes a handle from `alloc`; offsets are bytes in `memory`. */
@@ -94,6 +104,8 @@ export class Slab {
   readonly u8: Uint8Array;
   /** Metadata as words; prefer the accessors. */
   readonly u32: Uint32Array;
+  /** Memory behind the slots. */
+  readonly heap: Heap;
   readonly #f64: Float64Array;
   readonly #small: number;
   readonly #total: number;
@@ -112,11 +124,14 @@ export class Slab {
     const metaBytes = this.#total * META_WORDS * 4;
     this.#smallBase = (metaBytes + 63) & ~63;
     this.#largeBase = this.#smallBase + this.#small * SLOT_SIZE;
-    const pages = Math.ceil((this.#largeBase + large * LARGE_SLOT_SIZE) / PAGE);
+    const heapBase = this.#largeBase + large * LARGE_SLOT_SIZE;
+    const heapBytes = options.heapBytes ?? Math.min(HEAP_MAX, Math.max(HEAP_MIN, this.#small * HEAP_PER_SLOT));
+    const pages = Math.ceil((heapBase + heapBytes) / PAGE);
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const buffer = this.memory.buffer;
     this.dv = new DataView(buffer);
     this.u8 = new Uint8Array(buffer);
+    this.heap = new Heap(buffer, heapBase, pages * PAGE);
     this.u32 = new Uint32Array(buffer, 0, this.#total * META_WORDS);
     this.#f64 = new Float64Array(buffer, 0, (this.#total * META_WORDS) / 2);
     this.#free = Int32Array.from({ length: this.#small }, (_, i) => this.#small - 1 - i);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { HashTable, type TableCursor } from './table.ts';
+import { Heap } from './heap.ts';
+import { type Buckets, HashTable, type TableCursor } from './table.ts';
 
 function hash(n: number): number {
   return Math.imul(n + 1, 0x85ebca6b) >>> 0;
@@ -78,4 +79,45 @@ test('entries of one and the same hash are all found and removed', () => {
   for (let n = 0; n < 100; n++) expect(table.find(7, (e) => e === n)).toBe(n);
   for (let n = 0; n < 100; n++) expect(table.remove(7, n)).toBe(true);
   expect(table.find(7, () => true)).toBe(-1);
+});
+
+test('bucket arrays may lie in a part of a larger memory; their owner is told where, and gets the old ones back', () => {
+  const buffer = new ArrayBuffer(1 << 20);
+  const heap = new Heap(buffer, 64, 1 << 20);
+  let arrays: readonly Buckets[] = [];
+  const table = new HashTable({
+    hashOf: hash,
+    allocate: (bytes) => {
+      const offset = heap.alloc(bytes, 64);
+      return offset === 0 ? undefined : { buffer, offset };
+    },
+    release: ({ offset }) => heap.free(offset),
+    changed: (current, future) => {
+      arrays = future === undefined ? [current] : [current, future];
+    },
+  });
+  const u32 = new Uint32Array(buffer);
+  const u16 = new Uint16Array(buffer);
+  for (let n = 0; n < 2000; n++) {
+    table.insert(hash(n), n);
+    if (n % 37 !== 0) continue;
+    let count = 0;
+    for (const { offset, mask } of arrays)
+      for (let at = offset; at < offset + (mask + 1) * 64; at += 64)
+        for (let s = 0; s < 8; s++) if (u32[(at >> 2) + 4 + s] !== 0 && u16[(at >> 1) + s] !== 0) count++;
+    expect(count).toBe(n + 1);
+  }
+  table.dispose();
+  expect(heap.used).toBe(0);
+});
+
+test('without memory for a larger array the table fills up to the last slot and then refuses', () => {
+  let calls = 0;
+  const table = new HashTable({
+    hashOf: hash,
+    allocate: (bytes) => (calls++ === 0 ? { buffer: new ArrayBuffer(bytes), offset: 0 } : undefined),
+  });
+  for (let n = 0; n < 8; n++) expect(table.insert(hash(n), n)).toBe(true);
+  expect(table.insert(hash(8), 8)).toBe(false);
+  for (let n = 0; n < 9; n++) expect(table.find(hash(n), (e) => e === n)).toBe(n < 8 ? n : -1);
 });

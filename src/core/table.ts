@@ -12,6 +12,7 @@
  * No tombstones. Only one thread may write. Readers in other threads are prepared for: buckets hold no pointers,
  * an entry that moves is in its new place before it leaves the old one, and `sequence` is odd while a bucket is changed.
  */
+import { ENOMEM, KernelError } from './errno.ts';
 
 const SLOTS = 8;
 const WORDS = 16;
@@ -24,9 +25,12 @@ const MOVES = 4;
 const ELASTICITY = 16;
 const MAX_SLOTS = 2 ** 30;
 
-type Buckets = {
+/** A bucket array: what a reader outside this class (compiled code) needs to look into it. */
+export type Buckets = {
   readonly tags: Uint16Array;
   readonly words: Uint32Array;
+  /** Where it begins in its buffer. */
+  readonly offset: number;
   /** Number of buckets minus one. */
   readonly mask: number;
   readonly seed: number;
@@ -41,9 +45,19 @@ export type TableOptions = {
   readonly maxEntries?: number;
   /** Drawn at construction and when a bucket chain grows too long. */
   readonly random?: () => number;
-  /** Memory for buckets (zeroed): a SharedArrayBuffer for readers in other threads. Default: an ArrayBuffer. */
-  readonly allocate?: (bytes: number) => ArrayBufferLike;
+  /**
+   * Memory for buckets (zeroed, the offset a multiple of four): a SharedArrayBuffer for readers in other threads, a part of
+   * a larger memory. Default: an ArrayBuffer. `undefined` when there is none: the table then stays at its size, and is full
+   * when that is.
+   */
+  readonly allocate?: (bytes: number) => TableMemory | undefined;
+  /** Takes back what `allocate` gave. */
+  readonly release?: (memory: TableMemory) => void;
+  /** Called whenever the bucket arrays are others: the present one, and the one being moved to, if any. */
+  readonly changed?: (current: Buckets, future: Buckets | undefined) => void;
 };
+
+export type TableMemory = { readonly buffer: ArrayBufferLike; readonly offset: number };
 
 /** Where an iteration stands. Start with `{ cursor: 0, seed: 0, done: false }`, hand it to `scan` until it is done. */
 export type TableCursor = { cursor: number; seed: number; done: boolean };
@@ -66,7 +80,9 @@ export class HashTable {
   readonly #minSize: number;
   readonly #maxEntries: number;
   readonly #random: () => number;
-  readonly #allocate: (bytes: number) => ArrayBufferLike;
+  readonly #allocate: (bytes: number) => TableMemory | undefined;
+  readonly #release: (memory: TableMemory) => void;
+  readonly #changed: (current: Buckets, future: Buckets | undefined) => void;
   #current: Buckets;
   /** The table being moved to, while resizing. */
   #future: Buckets | undefined;
@@ -79,8 +95,13 @@ export class HashTable {
     this.#minSize = Math.max(SLOTS, options.minSize ?? SLOTS);
     this.#maxEntries = options.maxEntries ?? MAX_SLOTS;
     this.#random = options.random ?? ((): number => 0);
-    this.#allocate = options.allocate ?? ((bytes): ArrayBufferLike => new ArrayBuffer(bytes));
-    this.#current = this.#buckets(this.#minSize, this.#random() >>> 0);
+    this.#allocate = options.allocate ?? ((bytes): TableMemory => ({ buffer: new ArrayBuffer(bytes), offset: 0 }));
+    this.#release = options.release ?? ((): void => {});
+    this.#changed = options.changed ?? ((): void => {});
+    const first = this.#buckets(this.#minSize, this.#random() >>> 0);
+    if (first === undefined) throw new KernelError(ENOMEM);
+    this.#current = first;
+    this.#changed(first, undefined);
   }
 
   /** Entries in the table. */
@@ -107,7 +128,7 @@ export class HashTable {
 
   /** Adds an entry (equal ones are the caller's concern). False when the table is full. */
   insert(hash: number, entry: number): boolean {
-    if (this.#count >= this.#maxEntries) return false;
+    if (this.#count >= this.#maxEntries || this.#count >= this.size) return false;
     this.#step();
     const passed = this.#place(this.#future ?? this.#current, hash, entry);
     this.#count++;
@@ -176,6 +197,12 @@ export class HashTable {
         for (let s = 0; s < SLOTS; s++) if (b.words[i + INDEX + s] !== 0) visit(b.words[i + INDEX + s] - 1);
   }
 
+  /** Gives the bucket arrays back; the table is not to be used any more. */
+  dispose(): void {
+    for (const b of this.#future === undefined ? [this.#current] : [this.#current, this.#future])
+      this.#release({ buffer: b.words.buffer, offset: b.offset });
+  }
+
   /** Visits the entries in `count` buckets from the one that `hash` belongs to: for evictions. `visit` may remove. */
   near(hash: number, count: number, visit: (entry: number) => void): void {
     const b = this.#future ?? this.#current;
@@ -187,15 +214,19 @@ export class HashTable {
     for (const entry of this.#found.splice(0)) visit(entry);
   }
 
-  #buckets(slots: number, seed: number): Buckets {
+  #buckets(slots: number, seed: number): Buckets | undefined {
     const count = slots / SLOTS;
-    const buffer = this.#allocate(count * 64);
-    return { tags: new Uint16Array(buffer), words: new Uint32Array(buffer), mask: count - 1, seed };
+    const memory = this.#allocate(count * 64);
+    if (memory === undefined) return undefined;
+    const { buffer, offset } = memory;
+    const tags = new Uint16Array(buffer, offset, count * WORDS * 2);
+    return { tags, words: new Uint32Array(buffer, offset, count * WORDS), offset, mask: count - 1, seed };
   }
 
   #resize(slots: number, seed: number): void {
     this.#future = this.#buckets(slots, seed);
     this.#moved = 0;
+    if (this.#future !== undefined) this.#changed(this.#current, this.#future);
   }
 
   #search(b: Buckets, hash: number, equals: (entry: number) => boolean): number {
@@ -273,6 +304,8 @@ export class HashTable {
       if (this.#moved++ === old.mask) {
         this.#current = this.#future;
         this.#future = undefined;
+        this.#changed(this.#current, undefined);
+        this.#release({ buffer: old.words.buffer, offset: old.offset });
       }
     }
   }

@@ -1,0 +1,92 @@
+/**
+ * What a map looks like in memory: the words of its descriptor, hash table elements, ring buffer records. Interpreter,
+ * helpers and compiled programs read the same words; the run-time value of `LD_IMM64 map` is the descriptor's address.
+ *
+ *     array:       value of index i, CPU c: [MAP_VALUES] + i * [MAP_STRIDE] + c * [MAP_CPU_STRIDE]
+ *     prog array:  u32 at [MAP_VALUES] + i * [MAP_STRIDE]: program id + 1, 0 for none
+ *     array of maps: u32 at [MAP_VALUES] + i * [MAP_STRIDE]: address of the inner map's descriptor, 0 for none
+ *     hash:        find the element as below; its value is at element + [MAP_VALUE_OFFSET] + c * [MAP_CPU_STRIDE]
+ *
+ * Hash lookup (core/table.ts says what a bucket is): h = hashKey(key, [MAP_HASH_SEED]); in the bucket array at
+ * [MAP_BUCKETS], then, when [MAP_FUTURE] is not 0, in that one: m = mixed(h, its seed), tag = (m >>> 16) || 1, bucket = m & its
+ * mask; of the eight tags (u16 at +0) each that is equal names an element: (u32 at +16 + 4 * slot, minus 1) * 8 is its
+ * address; the key is at +ELEM_KEY. The u32 at +48 of the bucket says whether to go on with the next bucket (round the end,
+ * and never round the whole array).
+ */
+
+// Word numbers of a descriptor, for every map.
+export const MAP_ID = 0;
+export const MAP_TYPE = 1;
+export const MAP_KEY_SIZE = 2;
+export const MAP_VALUE_SIZE = 3;
+export const MAP_MAX_ENTRIES = 4;
+/** Address of the first value; hash tables: of the preallocated elements, 0 for none. */
+export const MAP_VALUES = 5;
+/** Bytes from one value (hash: element) to the next. */
+export const MAP_STRIDE = 6;
+export const MAP_FLAGS = 7;
+/** Bytes from one CPU's value to the next CPU's; 0 for a map without a value a CPU. */
+export const MAP_CPU_STRIDE = 8;
+
+// Hash tables.
+export const MAP_HASH_SEED = 9;
+export const MAP_BUCKETS = 10;
+export const MAP_MASK = 11;
+export const MAP_SEED = 12;
+/** The bucket array being moved to; 0 when the table is not being resized. */
+export const MAP_FUTURE = 13;
+export const MAP_FUTURE_MASK = 14;
+export const MAP_FUTURE_SEED = 15;
+/** From an element's start to its value. */
+export const MAP_VALUE_OFFSET = 16;
+
+// Ring buffers. Positions are u64, of which netloom counts the low 53 bits.
+/** Address of the data: a record at position p begins at data + (p & mask) and may reach beyond data + mask, not wrapped. */
+export const MAP_RING_DATA = 17;
+export const MAP_RING_MASK = 18;
+/** Address of the two positions: consumer u64, producer u64. */
+export const MAP_RING_POSITIONS = 19;
+
+/** Bytes of a descriptor. */
+export const MAP_DESCRIPTOR_BYTES = 96;
+
+// An element of a hash table.
+/** u32: the key's hash. */
+export const ELEM_HASH = 0;
+/** u32: set to 1 by lookups of programs in LRU maps; tells that the element is in use. */
+export const ELEM_REF = 4;
+/** The key, zero padded to eight bytes; the value follows. */
+export const ELEM_KEY = 8;
+
+// A ring buffer record.
+export const RING_HEADER = 8;
+export const RING_BUSY = 0x8000_0000;
+export const RING_DISCARD = 0x4000_0000;
+
+const MULTIPLIER = 0x85ebca6b;
+
+/**
+ * Hash of a key for `core/table`: per 32-bit little-endian word (a last partial one zero padded) `h = (h ^ word) * 0x85ebca6b`,
+ * `h ^= h >>> 13`. One to one for keys of four bytes. The table mixes once more.
+ */
+export function hashKey(dv: DataView, at: number, size: number, seed: number): number {
+  let h = seed | 0;
+  const words = at + (size & ~3);
+  for (; at < words; at += 4) {
+    h = Math.imul(h ^ dv.getInt32(at, true), MULTIPLIER);
+    h ^= h >>> 13;
+  }
+  const rest = size & 3;
+  if (rest !== 0) {
+    let word = 0;
+    for (let i = rest - 1; i >= 0; i--) word = (word << 8) | dv.getUint8(at + i);
+    h = Math.imul(h ^ word, MULTIPLIER);
+    h ^= h >>> 13;
+  }
+  return h >>> 0;
+}
+
+/** Rounds up to eight bytes: every key and value begins at a multiple of eight. */
+export function round8(bytes: number): number {
+  return (bytes + 7) & ~7;
+}
