@@ -1,0 +1,6 @@
+/** Program types: their contexts, helpers, results, where they attach, how they are named. */
+export { type AccessOp, type ContextAccess, checkContextAccess, checkObjectAccess, contextLayout } from './context.ts';
+export { helperAvailable, helperGplOnly } from './helpers.ts';
+export type { Field, Struct } from './layout.ts';
+export { type ReturnRange, returnRange } from './returns.ts';
+export type { Mode } from './rules.ts';
