@@ -9,6 +9,7 @@ import {
 } from '../verifier/reg.ts';
 import { CGROUP_TYPES } from './cgroup.ts';
 import { type Field, fieldAt, reaches, type Struct } from './layout.ts';
+import { effectiveAttachType } from './load.ts';
 import type { ContextRules, Fields, Mode } from './rules.ts';
 import { SKB_TYPES } from './sk-buff.ts';
 import { SK_LOOKUP_TYPES } from './sk-lookup.ts';
@@ -69,7 +70,8 @@ export function checkContextAccess(
   const field = fieldAt(rules.struct, offset);
   if (field === undefined) return undefined;
   const kind = op === 'read' ? 'read' : 'write';
-  if (!rules[kind]({ type, attach, mode }).has(field.name) || !reaches(field, kind, offset, size)) return undefined;
+  const env = { type, attach: effectiveAttachType(type, attach), mode };
+  if (!rules[kind](env).has(field.name) || !reaches(field, kind, offset, size)) return undefined;
   return { field, regType: field.regType, btfName: field.btfName };
 }
 

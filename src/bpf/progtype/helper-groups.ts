@@ -262,4 +262,4 @@ export const GPL_ONLY_HELPERS = `trace_printk trace_vprintk snprintf perf_event_
   get_func_ip probe_read probe_read_str probe_read_user probe_read_kernel probe_read_user_str probe_read_kernel_str
   copy_from_user_task timer_init timer_set_callback timer_start timer_cancel fib_lookup check_mtu
   tcp_check_syncookie tcp_gen_syncookie tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6
-  tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6`;
+  tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6 perf_prog_read_value read_branch_records skb_output xdp_output`;

@@ -1,5 +1,13 @@
 /** Which helper functions a program may call, from the groups of helper-groups.ts. */
-import { HELPER_NAMES } from '../../wire/uapi/bpf.ts';
+import {
+  BPF_PROG_TYPE_KPROBE,
+  BPF_PROG_TYPE_PERF_EVENT,
+  BPF_TRACE_KPROBE_MULTI,
+  BPF_TRACE_KPROBE_SESSION,
+  BPF_TRACE_UPROBE_MULTI,
+  BPF_TRACE_UPROBE_SESSION,
+  HELPER_NAMES,
+} from '../../wire/uapi/bpf.ts';
 import { GPL_ONLY_HELPERS, HELPER_GROUPS, type HelperGroup } from './helper-groups.ts';
 import type { Mode } from './rules.ts';
 
@@ -39,5 +47,19 @@ export function helperAvailable(type: number, attach: number, mode: Mode, id: nu
   });
 }
 
-/** Whether the helper refuses programs whose licence is not GPL-compatible. */
-export const helperGplOnly = (id: number): boolean => GPL_ONLY.has(id);
+/** Whether the helper refuses programs of `type` and `attach` whose licence is not GPL-compatible. */
+export function helperGplOnly(id: number, type: number, attach: number): boolean {
+  // These two types have variants of their own, without the condition.
+  if (type === BPF_PROG_TYPE_PERF_EVENT && id === GET_STACKID) return false;
+  if (type === BPF_PROG_TYPE_KPROBE && id === GET_FUNC_IP) return !isMultiProbe(attach);
+  return GPL_ONLY.has(id);
+}
+
+const GET_STACKID = 27;
+const GET_FUNC_IP = 173;
+
+const isMultiProbe = (attach: number): boolean =>
+  attach === BPF_TRACE_KPROBE_MULTI ||
+  attach === BPF_TRACE_KPROBE_SESSION ||
+  attach === BPF_TRACE_UPROBE_MULTI ||
+  attach === BPF_TRACE_UPROBE_SESSION;

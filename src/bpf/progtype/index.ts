@@ -2,5 +2,7 @@
 export { type AccessOp, type ContextAccess, checkContextAccess, checkObjectAccess, contextLayout } from './context.ts';
 export { helperAvailable, helperGplOnly } from './helpers.ts';
 export type { Field, Struct } from './layout.ts';
+export { attachTypeFits, checkLoad, effectiveAttachType, mayLoad, needsBtf, programGplOnly } from './load.ts';
 export { type ReturnRange, returnRange } from './returns.ts';
 export type { Mode } from './rules.ts';
+export { type SectionType, sectionNames, sectionToType } from './section.ts';

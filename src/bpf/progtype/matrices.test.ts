@@ -72,7 +72,7 @@ describe.skipIf(!there)('what the kernel answered', () => {
     const wrong = rows('helper_availability').filter((row) => {
       const [type, attach, mode, id, , available, gpl] = row as [number, number, Mode, number, string, number, number];
       const got = helperAvailable(type, attach, mode, id);
-      return got !== (available === 1) || (got && helperGplOnly(id) !== (gpl === 1));
+      return got !== (available === 1) || (got && helperGplOnly(id, type, attach) !== (gpl === 1));
     });
     expect(wrong).toEqual([]);
   });
