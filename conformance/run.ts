@@ -21,6 +21,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'nft-match-matrix': './nft-match-matrix.js',
   'conntrack-sequences': './conntrack-sequences.js',
   'nft-py': './nft-py.js',
+  cbpf: './ebpf-cbpf.js',
 };
 
 function usage(problem: string): never {
@@ -46,7 +47,9 @@ async function main(): Promise<void> {
   const module = SUITES[basename(suite).replace(/-\d+(\.\d+)*$/, '')];
   if (module === undefined) usage(`there is no suite ${suite}`);
   const folder = join(args.values.root ?? join(shared, 'conformance'), suite);
-  if (!existsSync(folder)) usage(`${folder} is not there; --root names a tree that has it`);
+  // A suite of one file is named like a folder.
+  if (!existsSync(folder) && !existsSync(`${folder}.jsonl.gz`))
+    usage(`${folder} is not there; --root names a tree that has it`);
   const filter = args.values.filter === undefined ? undefined : new RegExp(args.values.filter);
 
   const list = JSON.parse(readFileSync(join(repository, 'conformance/known.json'), 'utf8')) as Record<string, Known>;
