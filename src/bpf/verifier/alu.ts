@@ -109,6 +109,23 @@ export function aluScalar(op: number, is64: boolean, dst: Reg, src: Reg): void {
   updateBounds(dst);
 }
 
+/**
+ * Whether `dst op= src` masks a sign (all zeros or all ones, from an arithmetic shift right) with a constant: then Linux
+ * walks both cases on their own. 64 or 32: the width of the sign in `dst`; 0: no. The walker keeps a state in which the
+ * (low word of the) register is 0 for the same instruction, and goes on with all ones.
+ */
+export function signMaskFork(op: number, dst: Reg, src: Reg): 0 | 32 | 64 {
+  if ((op !== BPF_AND && op !== BPF_OR) || src.mask !== 0n) return 0;
+  if (dst.s32min === -1 && dst.s32max === 0) return dst.smin === -1n && dst.smax === 0n ? 64 : 32;
+  return 0;
+}
+
+/** Sets the (low word of the) sign found by `signMaskFork` to 0 or all ones. */
+export function setSign(dst: Reg, width: 32 | 64, value: 0 | -1): void {
+  if (width === 64) markKnown(dst, BigInt(value));
+  else mark32Known(dst, value);
+}
+
 /** Constant operand, in all views. */
 function isConst(reg: Reg, is64: boolean): boolean {
   if (is64) return reg.mask === 0n && reg.umin === reg.umax && reg.smin === reg.smax;

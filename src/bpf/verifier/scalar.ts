@@ -4,7 +4,7 @@
  * register in place. The precision is Linux 6.18's: register states are compared with the kernel's own log.
  */
 import { type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
-import { type Tnum, tnumCast, tnumIntersect, tnumRange, tnumSubregIsConst } from './tnum.ts';
+import { type Tnum, tnumCast, tnumIntersect, tnumRange, tnumStep, tnumSubregIsConst } from './tnum.ts';
 
 const MASK32 = 0xffff_ffffn;
 const HIGH32 = 0xffff_ffff_0000_0000n;
@@ -115,6 +115,17 @@ export function boundsFromTnum64(reg: Reg): void {
   const signUnknown = mask > S64_MAX;
   reg.smin = maxBig(reg.smin, signUnknown ? toS64(value) + S64_MIN : toS64(value));
   reg.smax = minBig(reg.smax, signUnknown ? most & S64_MAX : toS64(most));
+  onlyMember(reg, most);
+}
+
+/** Takes the value when the unsigned range and the tnum have a single one in common; `most` is the tnum's greatest. */
+function onlyMember(reg: Reg, most: bigint): void {
+  const { umin, umax } = reg;
+  const next = tnumStep(reg, umin);
+  if ((umin & ~reg.mask) === reg.value) {
+    if (next > umax) setConst(reg, umin);
+  } else if (next === most) setConst(reg, most);
+  else if (next <= umax && tnumStep(reg, next) > umax) setConst(reg, next);
 }
 
 /** 32-bit bounds from the 64-bit ones and from each other. */

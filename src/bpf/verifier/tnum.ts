@@ -116,6 +116,24 @@ export const tnumOverlap = (a: Tnum, b: Tnum): boolean => ((a.value ^ b.value) &
 /** Whether everything in `b` is in `a`. */
 export const tnumIn = (a: Tnum, b: Tnum): boolean => (b.mask & ~a.mask) === 0n && (b.value & ~a.mask) === a.value;
 
+/**
+ * The smallest member above `z`; the greatest member when there is none, the smallest when `z` lies below all.
+ */
+export function tnumStep(t: Tnum, z: bigint): bigint {
+  const { value, mask } = t;
+  const most = value | mask;
+  if (z >= most) return most;
+  if (z < value) return value;
+  const wrong = (z ^ value) & ~mask;
+  if (wrong === 0n) return (u64((z | (MASK64 ^ mask)) + 1n) & mask) | value;
+  // The highest fixed bit where z is no member: all below it are free to choose.
+  const below = LOW_BITS[bitLength(wrong)] as bigint;
+  const top = below ^ (below >> 1n);
+  const high = MASK64 ^ below;
+  if ((z & top) === 0n) return (z & mask & high) | value;
+  return (u64((z | (MASK64 ^ mask) | below) + 1n) & mask & high) | value;
+}
+
 /** Keeps the low `size` bytes. */
 export function tnumCast(a: Tnum, size: number): Tnum {
   const keep = LOW_BITS[size * 8] as bigint;
