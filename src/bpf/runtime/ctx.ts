@@ -94,7 +94,7 @@ export function fillSkb(run: Run): void {
   set(SKB.queueMapping, slab.cb(p, CB_QUEUE_MAPPING));
   set(SKB.priority, slab.priority(p));
   set(SKB.ingressIfindex, slab.iif(p));
-  set(SKB.ifindex, run.egress ? slab.oif(p) : slab.iif(p));
+  set(SKB.ifindex, run.ifindex !== 0 ? run.ifindex : run.egress ? slab.oif(p) : slab.iif(p));
   set(SKB.tcIndex, slab.cb(p, CB_TC_INDEX));
   for (let i = 0; i < 5; i++) set(SKB.cb + i * 4, slab.cb(p, i));
   set(SKB.tcClassid, slab.cb(p, CB_TC_CLASSID));

@@ -59,6 +59,20 @@ export type MachineProgram = {
   enter(run: Run): number;
 };
 
+/** Words of a map's descriptor that every type has (bytes from its address). */
+export const MAP_VALUES_AT = 20;
+export const MAP_STRIDE_AT = 24;
+
+/** Where the values of an array begin. */
+export function valuesOf(machine: Machine, map: MachineMap): number {
+  return machine.slab.dv.getUint32(map.address + MAP_VALUES_AT, true);
+}
+
+/** Bytes from one value of an array to the next. */
+export function strideOf(machine: Machine, map: MachineMap): number {
+  return machine.slab.dv.getUint32(map.address + MAP_STRIDE_AT, true);
+}
+
 export type MachineOptions = {
   readonly slab: Slab;
   readonly heap: MachineHeap;

@@ -27,8 +27,8 @@ export const RUN_FP = 40;
 export const RUN_SCRATCH = 48;
 const STACK_AT = 64;
 
-/** Bytes of stack a run has: 34 programs (33 tail calls) x 8 frames x 512 bytes never are in use at once; checked. */
-export const RUN_STACK_BYTES = 16_384;
+/** Bytes of stack a run has: 34 programs (33 tail calls), 8 frames each, 512 bytes each. */
+export const RUN_STACK_BYTES: number = 34 * 8 * 512;
 export const RUN_BLOCK_BYTES: number = STACK_AT + RUN_STACK_BYTES;
 
 /** Tail calls allowed in one run; the next one fails (MAX_TAIL_CALL_CNT). */
@@ -76,6 +76,13 @@ export class Run {
   ipSummed = 0;
   /** skb->csum, when complete. */
   csum = 0;
+  /** Index of the device the program runs for (skb->dev). */
+  ifindex = 0;
+  /** Bounds that head and tail adjustments keep to; 0: those of the packet's slot. */
+  headLimit = 0;
+  tailLimit = 0;
+  /** An outer header was pushed (skb->encapsulation). */
+  encapsulated = false;
   /** The MAC header's length is not part of data (L3 start). */
   macLen = 0;
   /** What the attach point needs beside (sock_ops, sockopt, sk_lookup...); helpers of that kind know its shape. */
@@ -100,6 +107,10 @@ export class Run {
     this.egress = false;
     this.ipSummed = 0;
     this.csum = 0;
+    this.encapsulated = false;
+    this.ifindex = 0;
+    this.headLimit = 0;
+    this.tailLimit = 0;
     this.macLen = 0;
     this.attached = undefined;
     this.u8.fill(0, this.block, this.block + STACK_AT);
