@@ -27,6 +27,7 @@ export const ENOSPC = 28;
 export const EMLINK = 31;
 export const EDOM = 33;
 export const ERANGE = 34;
+export const EDEADLK = 35;
 export const ENAMETOOLONG = 36;
 export const ELOOP = 40;
 export const ENOMSG = 42;
@@ -78,6 +79,7 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [EMLINK, 'Too many links'],
   [EDOM, 'Numerical argument out of domain'],
   [ERANGE, 'Numerical result out of range'],
+  [EDEADLK, 'Resource deadlock avoided'],
   [ENAMETOOLONG, 'File name too long'],
   [ELOOP, 'Too many levels of symbolic links'],
   [ENOMSG, 'No message of desired type'],

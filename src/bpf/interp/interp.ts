@@ -98,14 +98,19 @@ export class Interpreter {
 
   /** Runs a program on the run's context; r0 as it leaves it. */
   main(program: InterpProgram): bigint {
+    return this.call(program, 0, [BigInt(this.#run.ctx)]);
+  }
+
+  /** Runs the function that begins at `pc`. */
+  call(program: InterpProgram, pc: number, args: readonly bigint[]): bigint {
     const run = this.#run;
-    const before = run.regions;
+    const { regions, callback } = run;
     run.regions = this.#regions;
     try {
-      const r0 = this.#enter(program, 0, [BigInt(run.ctx)], run.fp);
-      return r0;
+      return this.#enter(program, pc, args, run.fp);
     } finally {
-      run.regions = before;
+      run.regions = regions;
+      run.callback = callback;
     }
   }
 

@@ -2,9 +2,10 @@
  * A program for the interpreter: instructions, maps, where its functions begin.
  */
 import { BPF_CALL, BPF_JMP, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, type Insn, isLdImm64 } from '../insn.ts';
+import type { BpfMap } from '../maps/map.ts';
 import type { ProgramSpec } from '../program.ts';
 import type { HelperTable, KfuncTable } from '../runtime/helper.ts';
-import type { MachineMap, MachineProgram } from '../runtime/machine.ts';
+import type { MachineProgram } from '../runtime/machine.ts';
 import type { Run } from '../runtime/run.ts';
 import { Interpreter } from './interp.ts';
 
@@ -32,12 +33,12 @@ export type InterpOptions = {
 export class InterpProgram implements MachineProgram {
   readonly id: number;
   readonly spec: ProgramSpec;
-  readonly maps: readonly MachineMap[];
+  readonly maps: readonly BpfMap[];
   readonly insns: readonly Insn[];
   readonly subprogs: readonly number[];
   readonly #options: InterpOptions;
 
-  constructor(id: number, spec: ProgramSpec, maps: readonly MachineMap[], options: InterpOptions) {
+  constructor(id: number, spec: ProgramSpec, maps: readonly BpfMap[], options: InterpOptions) {
     this.id = id;
     this.spec = spec;
     this.maps = maps;
@@ -56,5 +57,15 @@ export class InterpProgram implements MachineProgram {
     run.progType = this.spec.type;
     const r0 = new Interpreter(run, helpers, kfuncs, budget).main(this);
     return Number(BigInt.asUintN(32, r0));
+  }
+
+  /** Calls the function number `fn` - 1 on its own, as a timer does. */
+  call(run: Run, fn: number, r1: number, r2: number, r3: number): number {
+    const { helpers, kfuncs, budget = 100_000_000 } = this.#options;
+    run.program = this;
+    run.progType = this.spec.type;
+    const args = [r1, r2, r3].map((r) => BigInt(r >>> 0));
+    const r0 = new Interpreter(run, helpers, kfuncs, budget).call(this, this.subprogs[fn - 1], args);
+    return Number(BigInt.asIntN(32, r0));
   }
 }

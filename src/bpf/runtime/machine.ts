@@ -2,35 +2,16 @@
  * Everything that programs of one host share at run time: packet memory, heap, maps and programs by number, the clock,
  * randomness and the network around them. Nothing here reads a clock or draws a number of its own.
  */
+
+import { EBADF } from '../../core/errno.ts';
+import type { Heap } from '../../core/heap.ts';
 import type { Slab } from '../../core/slab.ts';
-import type { ProgramSpec } from '../program.ts';
+import { Grace } from '../maps/grace.ts';
+import { ELEM_KEY, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
+import type { BpfMap, MapHost, Ring } from '../maps/map.ts';
+import type { MapInfo, ProgramSpec } from '../program.ts';
 import { type NetHooks, NO_NET } from './net.ts';
 import { RUN_BLOCK_BYTES, Run } from './run.ts';
-
-/** The heap behind the packet slots (core/heap.ts). */
-export type MachineHeap = {
-  /** Address of `bytes` zeroed bytes; 0 when there is no room. */
-  alloc(bytes: number, align?: number): number;
-  free(address: number): void;
-};
-
-/** What the run time needs of a map; `maps/` implements it for every type. Keys and values are addresses. */
-export type MachineMap = {
-  readonly id: number;
-  /** Run-time value of an LD_IMM64 of this map: its descriptor. */
-  readonly address: number;
-  readonly name: string;
-  readonly type: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly maxEntries: number;
-  readonly flags: number;
-  /** Address of the value, 0 for none. */
-  lookup(keyAt: number): number;
-  /** 0 or -errno. */
-  update(keyAt: number, valueAt: number, flags: number): number;
-  delete(keyAt: number): number;
-};
 
 /** Where time, randomness and text come from and go to. */
 export type Environment = {
@@ -49,77 +30,142 @@ export type Environment = {
   timer?(ns: number, fire: () => void): () => void;
 };
 
+/** A bpf_timer inside a map value. */
+export type Timer = {
+  readonly map: BpfMap;
+  readonly valueAt: number;
+  /** Program and number (+ 1) of the subprogram to call; 0 until set. */
+  program: MachineProgram | undefined;
+  callback: number;
+  /** Set while it is armed. */
+  cancel: (() => void) | undefined;
+};
+
 /** A program that may run: how the engine enters it is the engine's. */
 export type MachineProgram = {
   readonly id: number;
   readonly spec: ProgramSpec;
   /** Maps in the order of `spec.maps`. */
-  readonly maps: readonly MachineMap[];
+  readonly maps: readonly BpfMap[];
   /** Runs it on the context set up in `run`; the low 32 bits of r0. Never throws for verified programs. */
   enter(run: Run): number;
+  /** Calls one of its functions (number + 1), outside of a run of the program itself: timers. */
+  call(run: Run, fn: number, r1: number, r2: number, r3: number): number;
 };
 
-/** Words of a map's descriptor that every type has (bytes from its address). */
-export const MAP_VALUES_AT = 20;
-export const MAP_STRIDE_AT = 24;
-
 /** Where the values of an array begin. */
-export function valuesOf(machine: Machine, map: MachineMap): number {
-  return machine.slab.dv.getUint32(map.address + MAP_VALUES_AT, true);
+export function valuesOf(machine: Machine, map: BpfMap): number {
+  return machine.slab.dv.getUint32(map.address + MAP_VALUES * 4, true);
 }
 
 /** Bytes from one value of an array to the next. */
-export function strideOf(machine: Machine, map: MachineMap): number {
-  return machine.slab.dv.getUint32(map.address + MAP_STRIDE_AT, true);
+export function strideOf(machine: Machine, map: BpfMap): number {
+  return machine.slab.dv.getUint32(map.address + MAP_STRIDE * 4, true);
 }
 
 export type MachineOptions = {
   readonly slab: Slab;
-  readonly heap: MachineHeap;
   readonly env: Environment;
   readonly net?: NetHooks;
   /** Processors; per-CPU maps have one slot each. Default 1. */
   readonly cpus?: number;
 };
 
-export class Machine {
+export class Machine implements MapHost {
   readonly slab: Slab;
-  readonly heap: MachineHeap;
+  readonly heap: Heap;
   readonly env: Environment;
   readonly cpus: number;
   /** The host around; the attach layer sets it. */
   net: NetHooks;
   /** Maps and programs by id; holes where one was removed. */
-  readonly maps: (MachineMap | undefined)[] = [];
+  readonly maps: (BpfMap | undefined)[] = [];
   readonly programs: (MachineProgram | undefined)[] = [];
+  /** Waits with freed memory until no program runs. */
+  readonly grace: Grace;
+  /** Ring buffer records reserved and not ended, by address. */
+  readonly records: Map<number, Ring> = new Map();
+  /** Timers of map values by address. */
+  readonly timers: Map<number, Timer> = new Map();
   readonly #idle: Run[] = [];
 
   constructor(options: MachineOptions) {
     this.slab = options.slab;
-    this.heap = options.heap;
+    this.heap = options.slab.heap;
     this.env = options.env;
     this.net = options.net ?? NO_NET;
     this.cpus = options.cpus ?? 1;
+    this.grace = new Grace(this.heap);
   }
 
   /** The map whose descriptor lies at `address` (its first word is the id). */
-  mapAt(address: number): MachineMap {
+  mapAt(address: number): BpfMap {
     const map = this.maps[this.slab.dv.getUint32(address, true)];
     if (map === undefined) throw new RangeError(`no map at 0x${address.toString(16)}`);
     return map;
   }
 
-  /** A run to use and to give back with `release`; nested runs get their own. */
+  map(id: number): BpfMap | undefined {
+    return this.maps[id];
+  }
+
+  /** The processor that runs: there is one thread, so it is the first. */
+  cpu(): number {
+    return 0;
+  }
+
+  random(): number {
+    return this.env.random();
+  }
+
+  /** Whether a program array may hold the program: 0, or the errno. */
+  program(id: number): number {
+    return this.programs[id] === undefined ? EBADF : 0;
+  }
+
+  device(ifindex: number): boolean {
+    return this.net.device(ifindex) !== undefined;
+  }
+
+  /** A map value goes away: the timer in it stops. */
+  dropFields(map: MapInfo, valueAt: number): void {
+    const at = map.record?.timer;
+    if (at !== undefined) this.dropTimer(valueAt + at);
+  }
+
+  dropTimer(address: number): void {
+    this.timers.get(address)?.cancel?.();
+    this.timers.delete(address);
+  }
+
+  /** Copies the key of the value at `valueAt` to `keyAt`: arrays know its index, hash elements have it in front. */
+  keyOf(map: BpfMap, valueAt: number, keyAt: number): void {
+    const { dv, u8 } = this.slab;
+    const word = (n: number): number => dv.getUint32(map.address + n * 4, true);
+    const offset = word(MAP_VALUE_OFFSET);
+    if (offset === 0) {
+      dv.setUint32(keyAt, Math.floor((valueAt - word(MAP_VALUES)) / word(MAP_STRIDE)), true);
+      return;
+    }
+    const from = valueAt - offset + ELEM_KEY;
+    u8.copyWithin(keyAt, from, from + map.keySize);
+  }
+
+  /** A run to use and to give back with `release`; nested runs get their own. Freed map memory waits until then. */
   acquire(): Run {
-    const run = this.#idle.pop();
-    if (run !== undefined) return run;
-    const block = this.heap.alloc(RUN_BLOCK_BYTES, 64);
-    if (block === 0) throw new RangeError('no memory left for a run block');
-    return new Run(this, block);
+    let run = this.#idle.pop();
+    if (run === undefined) {
+      const block = this.heap.alloc(RUN_BLOCK_BYTES, 64);
+      if (block === 0) throw new RangeError('no memory left for a run block');
+      run = new Run(this, block);
+    }
+    this.grace.enter();
+    return run;
   }
 
   release(run: Run): void {
     run.clear();
     this.#idle.push(run);
+    this.grace.leave();
   }
 }

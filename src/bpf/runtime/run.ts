@@ -14,7 +14,7 @@
  * Below it lies nothing; behind it the stack area.
  */
 import type { Slab } from '../../core/slab.ts';
-import type { Machine, MachineProgram } from './machine.ts';
+import type { Machine, MachineProgram, Timer } from './machine.ts';
 import type { Regions } from './regions.ts';
 
 export const RUN_RET_HI = 0;
@@ -47,7 +47,15 @@ export type Redirect = {
 };
 
 /** struct bpf_tunnel_key of the packet's tunnel metadata, and its options. */
-export type Tunnel = { key: Uint8Array; options: Uint8Array; tx: boolean };
+export type Tunnel = {
+  readonly key: Uint8Array;
+  options: Uint8Array;
+  /** For sending (set by the program), not received. */
+  readonly tx: boolean;
+  readonly ipv6: boolean;
+  /** BPF_F_* of skb_set_tunnel_key. */
+  readonly flags: number;
+};
 
 export type Callback = (fn: number, r1: number, r2: number, r3: number, r4: number) => number;
 
@@ -85,6 +93,8 @@ export class Run {
   encapsulated = false;
   /** The MAC header's length is not part of data (L3 start). */
   macLen = 0;
+  /** The timer whose callback this run is. */
+  timer: Timer | undefined = undefined;
   /** What the attach point needs beside (sock_ops, sockopt, sk_lookup...); helpers of that kind know its shape. */
   attached: unknown = undefined;
 
@@ -112,6 +122,7 @@ export class Run {
     this.headLimit = 0;
     this.tailLimit = 0;
     this.macLen = 0;
+    this.timer = undefined;
     this.attached = undefined;
     this.u8.fill(0, this.block, this.block + STACK_AT);
     this.dv.setInt32(this.block + RUN_PACKET, -1, true);
@@ -180,6 +191,10 @@ export class Run {
   }
   set fp(address: number) {
     this.dv.setUint32(this.block + RUN_FP, address, true);
+  }
+  /** 16 bytes that helpers may use during one call. */
+  get scratch(): number {
+    return this.block + RUN_SCRATCH;
   }
   /** The stack area: `[stackBase, stackTop)`. */
   get stackBase(): number {
