@@ -248,9 +248,13 @@ export function updateBounds(reg: Reg): void {
   }
   boundsFromTnum(reg);
   for (let round = 0; round < 3; round++) {
+    const { umin, umax, smin, smax, u32min, u32max, s32min, s32max } = reg;
     deduce32(reg);
     deduce64(reg);
     deduceMixed(reg);
+    const words = u32min === reg.u32min && u32max === reg.u32max && s32min === reg.s32min && s32max === reg.s32max;
+    // Nothing new: nor would the next round find anything.
+    if (words && umin === reg.umin && umax === reg.umax && smin === reg.smin && smax === reg.smax) break;
   }
   tnumFromBounds(reg);
   boundsFromTnum(reg);
