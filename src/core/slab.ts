@@ -70,6 +70,46 @@ const DROP_REASON = 38;
 const DROP_RULE = 39;
 const CB = 40; // eight words of scratch for whoever holds the packet
 
+type MetaWord =
+  | 'head'
+  | 'len'
+  | 'mac'
+  | 'network'
+  | 'protocol'
+  | 'iif'
+  | 'oif'
+  | 'mark'
+  | 'priority'
+  | 'pktType'
+  | 'vlanTci'
+  | 'vlanProto'
+  | 'hash'
+  | 'tstamp'
+  | 'gsoSize'
+  | 'cb';
+/** Bytes of a slot's metadata, which begins at handle times this; and word numbers in it, for compiled code. */
+export const META_BYTES: number = META_WORDS * 4;
+export const META: Readonly<Record<MetaWord, number>> = {
+  head: HEAD,
+  len: LEN,
+  mac: MAC,
+  network: NETWORK,
+  protocol: PROTOCOL,
+  iif: IIF,
+  oif: OIF,
+  mark: MARK,
+  priority: PRIORITY,
+  pktType: PKT_TYPE,
+  vlanTci: VLAN_TCI,
+  vlanProto: VLAN_PROTO,
+  hash: HASH,
+  /** Two words, a float64. */
+  tstamp: TSTAMP,
+  gsoSize: GSO_SIZE,
+  /** Eight words. */
+  cb: CB,
+};
+
 /** `pkt_type` values (linux/if_packet.h). */
 export const PACKET_HOST = 0;
 export const PACKET_BROADCAST = 1;

@@ -2,10 +2,18 @@
  * A WebAssembly module as text (WebAssembly Core Specification 2.0, section 6 "Text format"): what `core/wasm.ts` emits and
  * no more, one instruction a line, nested blocks indented, functions by the names of the "name" section.
  */
-import { OP } from './wasm.ts';
+import { OP, SIMD, SIMD_PREFIX } from './wasm.ts';
 
 const MNEMONIC: ReadonlyMap<number, string> = new Map(Object.entries(OP).map(([name, code]) => [code, name]));
-const TYPES: Readonly<Record<number, string>> = { 127: 'i32', 126: 'i64', 125: 'f32', 124: 'f64', 112: 'funcref' };
+const SIMD_MNEMONIC: ReadonlyMap<number, string> = new Map(Object.entries(SIMD).map(([name, code]) => [code, name]));
+const TYPES: Readonly<Record<number, string>> = {
+  127: 'i32',
+  126: 'i64',
+  125: 'f32',
+  124: 'f64',
+  123: 'v128',
+  112: 'funcref',
+};
 const KINDS = ['func', 'table', 'memory', 'global'];
 
 class Reader {
@@ -162,6 +170,10 @@ function instructions(r: Reader, called: (func: number) => string, lines: string
   let depth = 2;
   while (!r.done) {
     const code = r.byte();
+    if (code === SIMD_PREFIX) {
+      lines.push(`${'  '.repeat(Math.min(depth, 40))}${simd(r)}`);
+      continue;
+    }
     const name = MNEMONIC.get(code);
     if (name === undefined) throw new RangeError(`opcode 0x${code.toString(16)} is not one that netloom emits`);
     if (code === OP.end || code === OP.else) depth--;
@@ -170,6 +182,16 @@ function instructions(r: Reader, called: (func: number) => string, lines: string
     lines.push(`${'  '.repeat(Math.min(depth, 40))}${name}${immediates(r, code, called)}`);
     if (code === OP.block || code === OP.loop || code === OP.if || code === OP.else) depth++;
   }
+}
+
+function simd(r: Reader): string {
+  const code = r.u32();
+  const name = SIMD_MNEMONIC.get(code);
+  if (name === undefined) throw new RangeError(`SIMD opcode 0x${code.toString(16)} is not one that netloom emits`);
+  if (code !== SIMD['v128.load']) return name;
+  r.u32();
+  const offset = r.u32();
+  return offset === 0 ? name : `${name} offset=${offset}`;
 }
 
 function immediates(r: Reader, code: number, called: (func: number) => string): string {
@@ -199,6 +221,8 @@ function immediates(r: Reader, code: number, called: (func: number) => string): 
       const type = r.u32();
       return ` ${r.u32()} (type ${type})`;
     }
+    case OP['f64.const']:
+      return ` ${new Float64Array(r.take(8).slice().buffer)[0]}`;
     case OP['i32.const']:
     case OP['i64.const']:
       return ` ${r.s64()}`;

@@ -13,6 +13,7 @@ export const I32 = 0x7f;
 export const I64 = 0x7e;
 export const F32 = 0x7d;
 export const F64 = 0x7c;
+export const V128 = 0x7b;
 const FUNCREF = 0x70;
 /** Block type without a result. */
 export const VOID = 0x40;
@@ -127,13 +128,25 @@ export const OP = {
   'i32.wrap_i64': 0xa7,
   'i64.extend_i32_s': 0xac,
   'i64.extend_i32_u': 0xad,
+  'i64.trunc_f64_u': 0xb1,
   'f64.convert_i64_u': 0xba,
+  'f64.lt': 0x63,
+  'f64.const': 0x44,
   'i32.extend8_s': 0xc0,
   'i32.extend16_s': 0xc1,
   'i64.extend8_s': 0xc2,
   'i64.extend16_s': 0xc3,
   'i64.extend32_s': 0xc4,
 } as const;
+
+/** Opcodes behind the prefix 0xfd, for `simd` and `simdLoad`. */
+export const SIMD = {
+  'v128.load': 0x00,
+  'i16x8.splat': 0x10,
+  'i16x8.eq': 0x2d,
+  'i16x8.bitmask': 0x84,
+} as const;
+export const SIMD_PREFIX = 0xfd;
 
 /** A byte buffer that grows, with the number formats of the binary format. */
 export class Bytes {
@@ -239,6 +252,18 @@ export class Code extends Bytes {
   /** A load or store at the address on the stack plus `offset`. Alignment is a hint, and none is given. */
   mem(opcode: number, offset: number): this {
     return this.byte(opcode).byte(0).u32(offset);
+  }
+  simd(opcode: number): this {
+    return this.byte(SIMD_PREFIX).u32(opcode);
+  }
+  simdLoad(opcode: number, offset: number): this {
+    return this.byte(SIMD_PREFIX).u32(opcode).byte(0).u32(offset);
+  }
+  /** The double 0. */
+  f64Zero(): this {
+    this.byte(OP['f64.const']);
+    for (let i = 0; i < 8; i++) this.byte(0);
+    return this;
   }
   block(type: number = VOID): this {
     return this.byte(OP.block).byte(type);

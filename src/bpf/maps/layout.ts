@@ -63,7 +63,8 @@ export const RING_HEADER = 8;
 export const RING_BUSY = 0x8000_0000;
 export const RING_DISCARD = 0x4000_0000;
 
-const MULTIPLIER = 0x85ebca6b;
+/** Of `hashKey`. */
+export const HASH_MULTIPLIER = 0x85ebca6b;
 
 /**
  * Hash of a key for `core/table`: per 32-bit little-endian word (a last partial one zero padded) `h = (h ^ word) * 0x85ebca6b`,
@@ -73,14 +74,14 @@ export function hashKey(dv: DataView, at: number, size: number, seed: number): n
   let h = seed | 0;
   const words = at + (size & ~3);
   for (; at < words; at += 4) {
-    h = Math.imul(h ^ dv.getInt32(at, true), MULTIPLIER);
+    h = Math.imul(h ^ dv.getInt32(at, true), HASH_MULTIPLIER);
     h ^= h >>> 13;
   }
   const rest = size & 3;
   if (rest !== 0) {
     let word = 0;
     for (let i = rest - 1; i >= 0; i--) word = (word << 8) | dv.getUint8(at + i);
-    h = Math.imul(h ^ word, MULTIPLIER);
+    h = Math.imul(h ^ word, HASH_MULTIPLIER);
     h ^= h >>> 13;
   }
   return h >>> 0;

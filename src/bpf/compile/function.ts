@@ -1,0 +1,216 @@
+/**
+ * Writes one function of a program: its blocks in the structure that `structure.ts` finds, each instruction by the file for
+ * its class. The same writer serves the functions of a module and the body inlined in `batch`.
+ */
+import { type Code, F64, OP } from '../../core/wasm.ts';
+import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from '../../wire/uapi/bpf.ts';
+import {
+  BPF_ABS,
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_ATOMIC,
+  BPF_CALL,
+  BPF_IND,
+  BPF_JMP,
+  BPF_LD,
+  BPF_LDX,
+  BPF_MEM,
+  BPF_MOV,
+  BPF_PSEUDO_BTF_ID,
+  BPF_PSEUDO_FUNC,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_IDX,
+  BPF_PSEUDO_MAP_IDX_VALUE,
+  BPF_PSEUDO_MAP_VALUE,
+  BPF_ST,
+  BPF_STX,
+  BPF_X,
+  classOf,
+  type Insn,
+  isLdImm64,
+  sizeOf,
+} from '../insn.ts';
+import * as layout from '../maps/layout.ts';
+import { writeAlu } from './alu.ts';
+import { writeCall } from './call.ts';
+import type { Frame } from './frame.ts';
+import type { Graph } from './graph.ts';
+import { NotCompiled } from './input.ts';
+import { MAY_GOTO_LOOPS, writeCondition } from './jump.ts';
+import { writeAtomic, writeLoad, writeStore } from './memory.ts';
+import type { ModuleWriter } from './module.ts';
+import { type BlockWriter, writeStructure } from './structure.ts';
+
+/** What a register is known to hold, inside one basic block. */
+export type Known =
+  | { readonly kind: 'map'; readonly map: number }
+  | { readonly kind: 'value'; readonly map: number; readonly off: number }
+  | { readonly kind: 'func'; readonly pc: number };
+
+export class FunctionWriter implements BlockWriter {
+  readonly module: ModuleWriter;
+  readonly frame: Frame;
+  /** The code stands inside the batch loop: an exit leaves a block with r0 on the stack instead of returning. */
+  readonly inlined: boolean;
+  readonly #insns: readonly Insn[];
+  readonly #graph: Graph;
+  readonly #known: (Known | undefined)[] = new Array(11).fill(undefined);
+  #depth = 0;
+
+  constructor(module: ModuleWriter, frame: Frame, graph: Graph, inlined: boolean) {
+    this.module = module;
+    this.frame = frame;
+    this.inlined = inlined;
+    this.#insns = module.input.spec.insns;
+    this.#graph = graph;
+  }
+
+  /** Writes it all, from setting up the frame to the last exit. */
+  write(): void {
+    const f = this.frame;
+    f.code.get(f.fp).i32(f.depth).op(OP['i32.sub']).set(f.base);
+    if (this.module.mayGoto) f.code.i32(MAY_GOTO_LOOPS).set(f.loops);
+    writeStructure(this.#graph, f.code, this, f);
+  }
+
+  body(block: number, depth: number): void {
+    this.#known.fill(undefined);
+    this.#depth = depth;
+    const insns = this.#insns;
+    const end = this.#graph.end[block];
+    for (let pc = this.#graph.start[block]; pc < end; pc++) {
+      this.#insn(insns[pc], pc);
+      if (isLdImm64(insns[pc])) pc++;
+    }
+  }
+
+  condition(block: number, negate: boolean): void {
+    const pc = this.#graph.end[block];
+    writeCondition(this.frame, this.#insns[pc], pc, negate);
+  }
+
+  exit(_block: number, depth: number): void {
+    this.#depth = depth;
+    this.frame.reg(0);
+    this.leave(0);
+  }
+
+  /** Ends the function with the i64 on the stack; `inside` blocks are open that the structure does not know of. */
+  leave(inside: number): void {
+    if (this.inlined) this.frame.code.br(this.#depth + inside);
+    else this.frame.code.op(OP.return);
+  }
+
+  /** Pushes the address of the current run block. */
+  pushRun(): Code {
+    return this.frame.code.i32(0).mem(OP['i32.load'], this.module.input.runCell);
+  }
+
+  known(r: number): Known | undefined {
+    return this.#known[r];
+  }
+
+  /** Index of the map that the call at `pc` is always given in register `r`; -1 when that is not known. */
+  mapOf(pc: number, r: number): number {
+    const known = this.#known[r];
+    if (known?.kind === 'map') return known.map;
+    return this.module.input.facts?.insns[pc]?.mapIndex ?? -1;
+  }
+
+  #insn(insn: Insn, pc: number): void {
+    const f = this.frame;
+    switch (classOf(insn)) {
+      case BPF_ALU:
+      case BPF_ALU64: {
+        const copied =
+          insn.code === (BPF_ALU64 | BPF_MOV | BPF_X) && insn.off === 0 ? this.#known[insn.src] : undefined;
+        writeAlu(f, insn, pc);
+        this.#known[insn.dst] = copied;
+        return;
+      }
+      case BPF_LDX:
+        if (!this.#constantLoad(insn)) writeLoad(f, this.module.check, insn);
+        this.#known[insn.dst] = undefined;
+        return;
+      case BPF_ST:
+        return writeStore(f, this.module.check, insn, true);
+      case BPF_STX:
+        if ((insn.code & 0xe0) !== BPF_ATOMIC) return writeStore(f, this.module.check, insn, false);
+        writeAtomic(f, this.module.check, insn, pc);
+        // Fetching operations write src, comparing ones r0, load-acquire dst.
+        this.#known[insn.src] = this.#known[insn.dst] = this.#known[0] = undefined;
+        return;
+      case BPF_LD:
+        if (isLdImm64(insn)) return this.#immediate(insn, pc);
+        this.#packetLoad(insn, pc);
+        this.#known.fill(undefined, 0, 6);
+        return;
+      default:
+        if (insn.code !== (BPF_JMP | BPF_CALL)) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
+        writeCall(this, insn, pc);
+        this.#known.fill(undefined, 0, 6);
+    }
+  }
+
+  /** LD_IMM64 in all its meanings. */
+  #immediate(insn: Insn, pc: number): void {
+    const f = this.frame;
+    const high = this.#insns[pc + 1].imm;
+    const { maps } = this.module.input;
+    let known: Known | undefined;
+    switch (insn.src) {
+      case 0:
+        f.code.i64(insn.imm, high);
+        break;
+      case BPF_PSEUDO_MAP_FD:
+      case BPF_PSEUDO_MAP_IDX:
+        known = { kind: 'map', map: insn.imm };
+        f.code.i64(maps[insn.imm].address, 0);
+        break;
+      case BPF_PSEUDO_MAP_VALUE:
+      case BPF_PSEUDO_MAP_IDX_VALUE:
+        known = { kind: 'value', map: insn.imm, off: high };
+        f.code.i64(maps[insn.imm].word(layout.MAP_VALUES) + high, 0);
+        break;
+      case BPF_PSEUDO_FUNC:
+        known = { kind: 'func', pc: pc + 1 + insn.imm };
+        f.code.i64(this.module.subprogNumber(pc + 1 + insn.imm) + 1);
+        break;
+      case BPF_PSEUDO_BTF_ID:
+        throw new NotCompiled('addresses of kernel variables', pc);
+      default:
+        throw new NotCompiled(`LD_IMM64 with source ${insn.src}`, pc);
+    }
+    f.set(insn.dst);
+    this.#known[insn.dst] = known;
+  }
+
+  /** A load from a frozen read-only array whose place is known is its contents. */
+  #constantLoad(insn: Insn): boolean {
+    const known = this.#known[insn.src];
+    if (known?.kind !== 'value' || (insn.code & 0xe0) !== BPF_MEM) return false;
+    const map = this.module.input.maps[known.map];
+    if (map.type !== BPF_MAP_TYPE_ARRAY || !map.frozen || (map.flags & BPF_F_RDONLY_PROG) === 0) return false;
+    const value = map.value(known.off + insn.off, sizeOf(insn.code));
+    if (value === undefined) return false;
+    const f = this.frame;
+    f.code.i64(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
+    f.set(insn.dst);
+    return true;
+  }
+
+  /** LD_ABS and LD_IND: the value in r0, or the end of the function with 0. */
+  #packetLoad(insn: Insn, pc: number): void {
+    const f = this.frame;
+    const mode = insn.code & 0xe0;
+    if (mode !== BPF_ABS && mode !== BPF_IND) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
+    const value = f.local(F64);
+    if (mode === BPF_IND) f.low(insn.src).i32(insn.imm).op(OP['i32.add']);
+    else f.code.i32(insn.imm);
+    f.code.i32(sizeOf(insn.code)).call(this.module.imports.load).tee(value);
+    f.code.f64Zero().op(OP['f64.lt']).if().i64(0);
+    this.leave(1);
+    f.code.end().get(value).op(OP['i64.trunc_f64_u']);
+    f.set(0);
+  }
+}
