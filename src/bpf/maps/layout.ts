@@ -53,10 +53,13 @@ export const MAP_DESCRIPTOR_BYTES = 96;
 // An element of a hash table.
 /** u32: the key's hash. */
 export const ELEM_HASH = 0;
-/** u32: set to 1 by lookups of programs in LRU maps; tells that the element is in use. */
+/** u32: set to 1 by lookups of programs in LRU maps (LRU_HASH, LRU_PERCPU_HASH). */
 export const ELEM_REF = 4;
+/** u32 each: addresses of the elements after and before in the order of insertion, 0 for none. */
+export const ELEM_NEXT = 8;
+export const ELEM_PREVIOUS = 12;
 /** The key, zero padded to eight bytes; the value follows. */
-export const ELEM_KEY = 8;
+export const ELEM_KEY = 16;
 
 // A ring buffer record.
 export const RING_HEADER = 8;
