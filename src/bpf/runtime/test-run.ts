@@ -7,7 +7,6 @@ import { EINVAL, ENOMEM } from '../../core/errno.ts';
 import {
   HEADROOM,
   LARGE_SLOT_SIZE,
-  PACKET_BROADCAST,
   PACKET_HOST,
   PACKET_MULTICAST,
   PACKET_OTHERHOST,
@@ -103,10 +102,9 @@ function protocolOf(slab: Slab, mac: number, end: number): number {
   return mac + 16 <= end && slab.dv.getUint16(mac + 14) === 0xffff ? ETH_P_802_3 : ETH_P_802_2;
 }
 
-/** Packet type as eth_type_trans() finds it on a device whose address is all zeros. */
+/** Packet type as eth_type_trans() finds it on `lo`, whose own and broadcast addresses are all zeros. */
 function packetTypeOf(slab: Slab, mac: number): number {
   const bytes = slab.u8.subarray(mac, mac + 6);
-  if (bytes.every((b) => b === 0xff)) return PACKET_BROADCAST;
   if ((bytes[0] & 1) !== 0) return PACKET_MULTICAST;
   return bytes.every((b) => b === 0) ? PACKET_HOST : PACKET_OTHERHOST;
 }
