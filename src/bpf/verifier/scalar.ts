@@ -11,8 +11,9 @@ const HIGH32 = 0xffff_ffff_0000_0000n;
 /** Clears the low word of a signed value too. */
 const HIGH: bigint = -0x1_0000_0000n;
 
-export const lowU32 = (x: bigint): number => Number(x & MASK32);
-export const lowS32 = (x: bigint): number => Number(x & MASK32) | 0;
+// asUintN and asIntN are single machine instructions to V8; masks and complements make bigints.
+export const lowU32 = (x: bigint): number => Number(BigInt.asUintN(32, x));
+export const lowS32 = (x: bigint): number => Number(BigInt.asIntN(32, x));
 export const toS64 = (x: bigint): bigint => BigInt.asIntN(64, x);
 export const toU64 = (x: bigint): bigint => BigInt.asUintN(64, x);
 
@@ -120,9 +121,10 @@ export function boundsFromTnum64(reg: Reg): void {
 
 /** Takes the value when the unsigned range and the tnum have a single one in common; `most` is the tnum's greatest. */
 function onlyMember(reg: Reg, most: bigint): void {
-  const { umin, umax } = reg;
+  const { umin, umax, value } = reg;
+  // The commonest cases: the range starts with the tnum, and the next member lies within.
   const next = tnumStep(reg, umin);
-  if ((umin & ~reg.mask) === reg.value) {
+  if (umin === value || ((umin ^ value) & (U64_MAX ^ reg.mask)) === 0n) {
     if (next > umax) setConst(reg, umin);
   } else if (next === most) setConst(reg, most);
   else if (next <= umax && tnumStep(reg, next) > umax) setConst(reg, next);
@@ -135,8 +137,8 @@ function deduce32(reg: Reg): void {
   const umaxLow = lowU32(umax);
   const sminLow = lowU32(smin);
   const smaxLow = lowU32(smax);
-  const uminHigh = Number(umin >> 32n);
-  const umaxHigh = Number(umax >> 32n);
+  const uminHigh = umin <= MASK32 ? 0 : Number(umin >> 32n);
+  const umaxHigh = umax <= MASK32 ? 0 : Number(umax >> 32n);
   const sminHigh = Number(smin >> 32n);
   const smaxHigh = Number(smax >> 32n);
   let { u32min, u32max, s32min, s32max } = reg;
@@ -265,7 +267,7 @@ export function holds(reg: Reg, value: bigint): boolean {
   const signed = toS64(value);
   const low = lowU32(value);
   return (
-    (value & ~reg.mask) === reg.value &&
+    ((value ^ reg.value) & (U64_MAX ^ reg.mask)) === 0n &&
     value >= reg.umin &&
     value <= reg.umax &&
     signed >= reg.smin &&

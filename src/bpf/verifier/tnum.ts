@@ -27,7 +27,7 @@ function bitLength(x: bigint): number {
 /** The smallest tnum with everything from `min` to `max` (unsigned 64 bits). */
 export function tnumRange(min: bigint, max: bigint): Tnum {
   const delta = LOW_BITS[bitLength(min ^ max)] as bigint;
-  return { value: min & ~delta, mask: delta };
+  return { value: min & (MASK64 ^ delta), mask: delta };
 }
 
 export const tnumLsh = (a: Tnum, shift: number): Tnum => ({
@@ -55,31 +55,31 @@ export function tnumAdd(a: Tnum, b: Tnum): Tnum {
   // A bit of the sum is unknown where an operand's is, or where a carry out of unknown bits can reach.
   const most = u64(least + a.mask + b.mask);
   const mask = (most ^ least) | a.mask | b.mask;
-  return { value: least & ~mask, mask };
+  return { value: least & (MASK64 ^ mask), mask };
 }
 
 export function tnumSub(a: Tnum, b: Tnum): Tnum {
   const base = u64(a.value - b.value);
   if (a.mask === 0n && b.mask === 0n) return { value: base, mask: 0n };
   const mask = (u64(base + a.mask) ^ u64(base - b.mask)) | a.mask | b.mask;
-  return { value: base & ~mask, mask };
+  return { value: base & (MASK64 ^ mask), mask };
 }
 
 export const tnumNeg = (a: Tnum): Tnum => tnumSub({ value: 0n, mask: 0n }, a);
 
 export function tnumAnd(a: Tnum, b: Tnum): Tnum {
   const value = a.value & b.value;
-  return { value, mask: (a.value | a.mask) & (b.value | b.mask) & ~value };
+  return { value, mask: (a.value | a.mask) & (b.value | b.mask) & (MASK64 ^ value) };
 }
 
 export function tnumOr(a: Tnum, b: Tnum): Tnum {
   const value = a.value | b.value;
-  return { value, mask: (a.mask | b.mask) & ~value };
+  return { value, mask: (a.mask | b.mask) & (MASK64 ^ value) };
 }
 
 export function tnumXor(a: Tnum, b: Tnum): Tnum {
   const mask = a.mask | b.mask;
-  return { value: (a.value ^ b.value) & ~mask, mask };
+  return { value: (a.value ^ b.value) & (MASK64 ^ mask), mask };
 }
 
 /** Long multiplication; where a bit of `a` is unknown, the result is either partial sum. */
@@ -88,7 +88,8 @@ export function tnumMul(a: Tnum, b: Tnum): Tnum {
   let sum: Tnum = { value: 0n, mask: 0n };
   let { value, mask } = a;
   let addend = b;
-  while (value !== 0n || mask !== 0n) {
+  // Once nothing is known of the sum, no addend changes that.
+  while ((value !== 0n || mask !== 0n) && sum.mask !== MASK64) {
     if ((value & 1n) !== 0n) sum = tnumAdd(sum, addend);
     else if ((mask & 1n) !== 0n) sum = tnumUnion(sum, tnumAdd(sum, addend));
     value >>= 1n;
@@ -101,17 +102,17 @@ export function tnumMul(a: Tnum, b: Tnum): Tnum {
 /** What is known from both; when they contradict each other, bits that are one in either are one. */
 export function tnumIntersect(a: Tnum, b: Tnum): Tnum {
   const mask = a.mask & b.mask;
-  return { value: (a.value | b.value) & ~mask, mask };
+  return { value: (a.value | b.value) & (MASK64 ^ mask), mask };
 }
 
 /** The smallest tnum that holds both. */
 export function tnumUnion(a: Tnum, b: Tnum): Tnum {
   const mask = (a.value ^ b.value) | a.mask | b.mask;
-  return { value: a.value & b.value & ~mask, mask };
+  return { value: a.value & b.value & (MASK64 ^ mask), mask };
 }
 
 /** Whether some value is in both. */
-export const tnumOverlap = (a: Tnum, b: Tnum): boolean => ((a.value ^ b.value) & ~a.mask & ~b.mask) === 0n;
+export const tnumOverlap = (a: Tnum, b: Tnum): boolean => ((a.value ^ b.value) & (MASK64 ^ (a.mask | b.mask))) === 0n;
 
 /** Whether everything in `b` is in `a`. */
 export const tnumIn = (a: Tnum, b: Tnum): boolean => (b.mask & ~a.mask) === 0n && (b.value & ~a.mask) === a.value;
@@ -124,7 +125,7 @@ export function tnumStep(t: Tnum, z: bigint): bigint {
   const most = value | mask;
   if (z >= most) return most;
   if (z < value) return value;
-  const wrong = (z ^ value) & ~mask;
+  const wrong = (z ^ value) & (MASK64 ^ mask);
   if (wrong === 0n) return (u64((z | (MASK64 ^ mask)) + 1n) & mask) | value;
   // The highest fixed bit where z is no member: all below it are free to choose.
   const below = LOW_BITS[bitLength(wrong)] as bigint;
