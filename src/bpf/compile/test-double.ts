@@ -2,6 +2,7 @@
 import { Slab } from '../../core/slab.ts';
 import { BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
 import type { Insn } from '../insn.ts';
+import { Interpreter } from '../interp/interp.ts';
 import { InterpProgram } from '../interp/program.ts';
 import * as layout from '../maps/layout.ts';
 import type { BpfMap } from '../maps/map.ts';
@@ -20,6 +21,7 @@ export const HELPER_OPTIONS: { readonly helpers: HelperTable; readonly kfuncs: K
 export class Bench {
   readonly machine: Machine;
   readonly engine: Engine;
+  readonly #memory: number;
   #programs = 0;
 
   constructor() {
@@ -27,6 +29,7 @@ export class Bench {
       slab: new Slab({ slots: 64, largeSlots: 2, heapBytes: 32 << 20 }),
       env: { now: () => 1_000_000, random: () => 42 },
     });
+    this.#memory = this.machine.heap.alloc(64);
     this.engine = new Engine(this.machine, HELPER_OPTIONS);
   }
 
@@ -115,5 +118,14 @@ export class Bench {
     machine.heap.free(at);
     machine.release(run);
     return r0;
+  }
+
+  /** The same by the interpreter, on eight bytes of memory. */
+  interpretedR0(insns: readonly Insn[]): bigint {
+    const run = this.machine.acquire();
+    run.ctx = this.#memory;
+    const r0 = new Interpreter(run, HELPERS, new Map(), 10_000_000).main(this.interpreted(insns));
+    this.machine.release(run);
+    return BigInt.asUintN(64, r0);
   }
 }
