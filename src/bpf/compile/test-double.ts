@@ -21,29 +21,30 @@ export const HELPER_OPTIONS: { readonly helpers: HelperTable; readonly kfuncs: K
 export class Bench {
   readonly machine: Machine;
   readonly engine: Engine;
+  readonly now = 5_000_000_000_123;
   readonly #memory: number;
   #programs = 0;
 
   constructor() {
     this.machine = new Machine({
       slab: new Slab({ slots: 64, largeSlots: 2, heapBytes: 32 << 20 }),
-      env: { now: () => 1_000_000, random: () => 42 },
+      env: { now: () => this.now, random: () => 42 },
     });
     this.#memory = this.machine.heap.alloc(64);
     this.engine = new Engine(this.machine, HELPER_OPTIONS);
   }
 
-  array(maxEntries: number, valueSize: number): BpfMap {
+  array(maxEntries: number, valueSize: number, type = 2): BpfMap {
     const { heap, dv } = this.machine.slab;
     const stride = layout.round8(valueSize);
     const address = heap.alloc(layout.MAP_DESCRIPTOR_BYTES);
     const values = heap.alloc(stride * maxEntries);
     const id = this.machine.maps.length;
-    const words = [id, 2, 4, valueSize, maxEntries, values, stride, 0, 0];
+    const words = [id, type, 4, valueSize, maxEntries, values, stride, 0, 0];
     words.forEach((word, i) => {
       dv.setUint32(address + i * 4, word, true);
     });
-    const spec: MapSpec = { name: `m${id}`, type: 2, keySize: 4, valueSize, maxEntries, flags: 0 };
+    const spec: MapSpec = { name: `m${id}`, type, keySize: 4, valueSize, maxEntries, flags: 0 };
     const map = {
       ...spec,
       id,
@@ -69,6 +70,31 @@ export class Bench {
       if (/[^0]/.test(hex)) out.push([i, hex]);
     }
     return out;
+  }
+
+  /** Puts a program (-1: none) into a slot of a PROG_ARRAY. */
+  setProgram(map: BpfMap, slot: number, id: number): void {
+    const { dv } = this.machine.slab;
+    const values = dv.getUint32(map.address + layout.MAP_VALUES * 4, true);
+    dv.setUint32(values + slot * dv.getUint32(map.address + layout.MAP_STRIDE * 4, true), id + 1, true);
+  }
+
+  /** Verdicts of a batch. */
+  batch(program: CompiledProgram, packets: readonly number[], ctxSize: number): number[] {
+    const { machine } = this;
+    const { dv, heap } = machine.slab;
+    const run = machine.acquire();
+    run.ctx = heap.alloc(ctxSize);
+    const at = heap.alloc(packets.length * 8);
+    packets.forEach((p, i) => {
+      dv.setUint32(at + i * 4, p, true);
+    });
+    program.batch(run, at, packets.length, at + packets.length * 4);
+    const results = packets.map((_, i) => dv.getUint32(at + (packets.length + i) * 4, true));
+    heap.free(at);
+    heap.free(run.ctx);
+    machine.release(run);
+    return results;
   }
 
   spec(insns: readonly Insn[], maps: readonly BpfMap[], type: number): ProgramSpec {
