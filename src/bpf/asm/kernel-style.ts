@@ -138,7 +138,7 @@ function ld(insn: Insn, high: number, names: Names): string {
 function call(insn: Insn, names: Names): string {
   const { src, imm } = insn;
   if (src === BPF_PSEUDO_CALL) return `call pc${signed(imm)}`;
-  if (src === BPF_PSEUDO_KFUNC_CALL) return `call ${names.kfunc?.(imm) ?? 'kernel-function'}#${imm}`;
+  if (src === BPF_PSEUDO_KFUNC_CALL) return `call ${names.kfunc?.(imm) ?? 'kfunc'}#${imm}`;
   const name = HELPER_NAMES[imm];
   return `call ${name === undefined ? 'unknown' : `bpf_${name}`}#${imm}`;
 }
