@@ -30,6 +30,9 @@ export type BtfOptions = {
 
 const utf8 = new TextDecoder();
 
+/** Longer strings are cut here: overlapping ones could otherwise make a small file expensive. */
+const MAX_STRING = 1024;
+
 /** Types of one object or kernel. All accessors take a type number that exists; `kind` says which of them mean something. */
 export class Btf implements BtfView {
   readonly base: Btf | undefined;
@@ -98,9 +101,10 @@ export class Btf implements BtfView {
     const start = this.#strAt + offset - this.#strStart;
     let end = start;
     let ascii = true;
-    while (this.#bytes[end] !== 0) ascii = this.#bytes[end++] < 128 && ascii;
+    const limit = Math.min(start + MAX_STRING, this.#strAt + this.stringEnd - this.#strStart);
+    while (end < limit && this.#bytes[end] !== 0) ascii = this.#bytes[end++] < 128 && ascii;
     const part = this.#bytes.subarray(start, end);
-    const text = ascii && part.length < 256 ? String.fromCharCode(...part) : utf8.decode(part);
+    const text = ascii ? String.fromCharCode(...part) : utf8.decode(part);
     this.#strings.set(offset, text);
     return text;
   }
@@ -304,6 +308,23 @@ export class Btf implements BtfView {
     }
     const own = this.#tags.get(id) ?? [];
     return id < this.firstId && this.base !== undefined ? [...this.base.tags(id), ...own] : own;
+  }
+
+  /** For the loader: what only the ELF file knows of a DATASEC, its size and where its variables lie. */
+  setVars(id: number, size: number, vars: readonly BtfVar[]): void {
+    const at = this.#at(id);
+    this.#dv.setUint32(at + 8, size, this.littleEndian);
+    vars.forEach((v, i) => {
+      [v.type, v.offset, v.size].forEach((word, j) => {
+        this.#dv.setUint32(at + 12 + i * 12 + j * 4, word, this.littleEndian);
+      });
+    });
+  }
+
+  /** For the loader: a hidden function counts as static. */
+  setStatic(funcId: number): void {
+    const at = this.#at(funcId) + 4;
+    this.#dv.setUint32(at, (this.#dv.getUint32(at, this.littleEndian) & ~0xffff) >>> 0, this.littleEndian);
   }
 
   func(typeId: number): BtfFunc | undefined {
