@@ -22,6 +22,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'conntrack-sequences': './conntrack-sequences.js',
   'nft-py': './nft-py.js',
   cbpf: './ebpf-cbpf.js',
+  core: './ebpf-core.js',
 };
 
 function usage(problem: string): never {

@@ -42,7 +42,12 @@ type Value = {
 
 const POISON = undefined;
 
-const plain = (value: number | bigint, validate = true): Value => ({ value: BigInt(value), size: 0, type: 0, validate });
+const plain = (value: number | bigint, validate = true): Value => ({
+  value: BigInt(value),
+  size: 0,
+  type: 0,
+  validate,
+});
 
 /** Resolves one relocation of `local` against `target`; throws CoreError when it is malformed or ambiguous. */
 export function resolveCore(relo: CoreRelo, local: Btf, target: Btf): CoreResult {
@@ -77,8 +82,8 @@ export function resolveCore(relo: CoreRelo, local: Btf, target: Btf): CoreResult
 }
 
 function evaluate(kind: number, local: S.CoreSpec, target: S.CoreSpec | undefined): CoreResult {
-  const before = valueOf(kind, local);
-  const after = valueOf(kind, target);
+  const before = relocated(kind, local);
+  const after = relocated(kind, target);
   const result = {
     poison: before === POISON || after === POISON,
     original: before?.value ?? 0n,
@@ -91,14 +96,17 @@ function evaluate(kind: number, local: S.CoreSpec, target: S.CoreSpec | undefine
   if (before === undefined || after === undefined || target === undefined || before.size === after.size) return result;
   // Zero extension makes another width of unsigned numbers, and of pointers, read the same; of nothing else.
   const pointers = local.btf.kind(before.type) === F.BTF_KIND_PTR && target.btf.kind(after.type) === F.BTF_KIND_PTR;
-  return { ...result, badSize: !pointers && !(isUnsigned(local.btf, before.type) && isUnsigned(target.btf, after.type)) };
+  return {
+    ...result,
+    badSize: !pointers && !(isUnsigned(local.btf, before.type) && isUnsigned(target.btf, after.type)),
+  };
 }
 
 const isUnsigned = (btf: Btf, id: number): boolean =>
   btf.kind(id) === F.BTF_KIND_INT && btf.int(id).encoding !== F.BTF_INT_SIGNED;
 
 /** The number of a relocation in one BTF; undefined asks for poison. */
-function valueOf(kind: number, spec: S.CoreSpec | undefined): Value | undefined {
+function relocated(kind: number, spec: S.CoreSpec | undefined): Value | undefined {
   if (S.isFieldRelo(kind)) return fieldValue(kind, spec);
   switch (kind) {
     case S.BPF_CORE_ENUMVAL_EXISTS:

@@ -38,7 +38,8 @@ export const CORE_RELO_NAMES: readonly string[] = [
 ];
 
 export const isFieldRelo = (kind: number): boolean => kind <= BPF_CORE_FIELD_RSHIFT_U64;
-export const isEnumRelo = (kind: number): boolean => kind === BPF_CORE_ENUMVAL_EXISTS || kind === BPF_CORE_ENUMVAL_VALUE;
+export const isEnumRelo = (kind: number): boolean =>
+  kind === BPF_CORE_ENUMVAL_EXISTS || kind === BPF_CORE_ENUMVAL_VALUE;
 
 /** Steps of an access, at most. */
 const MAX_STEPS = 64;

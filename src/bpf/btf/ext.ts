@@ -64,7 +64,8 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
       const name = word(p);
       const count = word(p + 4);
       if (name >= btf.stringEnd) fail(p, `${what} names a section outside of the strings`);
-      if (count === 0 || p + 8 + count * size > end) fail(p + 4, `${what} has ${count} records, more than there is room for`);
+      if (count === 0 || p + 8 + count * size > end)
+        fail(p + 4, `${what} has ${count} records, more than there is room for`);
       const records: T[] = [];
       for (let i = 0; i < count; i++) records.push(read(p + 8 + i * size));
       const section = btf.string(name);
@@ -78,7 +79,9 @@ export function parseBtfExt(bytes: Uint8Array, btf: Btf): BtfExt {
 
   const text = (at: number): number => {
     const offset = word(at);
-    return offset < btf.stringEnd ? offset : fail(at, `a string at ${offset}, outside of the ${btf.stringEnd} bytes there are`);
+    return offset < btf.stringEnd
+      ? offset
+      : fail(at, `a string at ${offset}, outside of the ${btf.stringEnd} bytes there are`);
   };
   const type = (at: number): number => {
     const id = word(at);

@@ -39,7 +39,8 @@ function walk(btf: Btf, type: number, at: number, found: Found, plain: Set<numbe
     }
     case F.BTF_KIND_DATASEC:
       for (const v of btf.vars(id)) {
-        if (btf.kind(v.type) === F.BTF_KIND_VAR) any = walk(btf, btf.target(v.type), at + v.offset, found, plain) || any;
+        if (btf.kind(v.type) === F.BTF_KIND_VAR)
+          any = walk(btf, btf.target(v.type), at + v.offset, found, plain) || any;
       }
       break;
     case F.BTF_KIND_ARRAY: {

@@ -21,7 +21,8 @@ type Definition = {
 };
 
 export function btfMaps(elf: Elf, section: ElfSection, btf: Btf | undefined, options: LoadOptions): ObjectMap[] {
-  if (btf === undefined) throw new LoadError(section.name, 0, 'declares maps with BTF, but the object has no .BTF section');
+  if (btf === undefined)
+    throw new LoadError(section.name, 0, 'declares maps with BTF, but the object has no .BTF section');
   const vars = variables(btf, section.name);
   const definitions = vars.map(({ name, type, offset, size }) => {
     const fail = (problem: string): never => {
@@ -46,7 +47,9 @@ export function btfMaps(elf: Elf, section: ElfSection, btf: Btf | undefined, opt
     if (symbol.type === STT_FUNC) {
       slots[at].push({ index, program: symbol.name });
     } else {
-      const map = definitions.findIndex((d) => symbol.section === section.index && d.offset === symbol.value + relo.addend);
+      const map = definitions.findIndex(
+        (d) => symbol.section === section.index && d.offset === symbol.value + relo.addend,
+      );
       if (map < 0) bad(`value ${index} of map '${name}' is '${symbol.name}', which is neither a map nor a program`);
       slots[at].push({ index, map });
     }
@@ -122,7 +125,8 @@ function definition(
         const pointer = btf.resolve(btf.array(array).elem);
         if (btf.kind(pointer) !== F.BTF_KIND_PTR) fail("field 'values' holds no pointers");
         const of = btf.resolve(btf.target(pointer));
-        if (btf.kind(of) === F.BTF_KIND_STRUCT) spec.inner = definition(btf, `${name}.inner`, of, options, fail, true).spec;
+        if (btf.kind(of) === F.BTF_KIND_STRUCT)
+          spec.inner = definition(btf, `${name}.inner`, of, options, fail, true).spec;
         else if (btf.kind(of) !== F.BTF_KIND_FUNC_PROTO) fail("field 'values' holds neither maps nor programs");
         if (spec.valueSize !== 0 && spec.valueSize !== 4) fail(`values that refer have 4 bytes, not ${spec.valueSize}`);
         spec.valueSize = 4;

@@ -8,8 +8,16 @@ import { patchCore, resolveCore } from '../btf/core-relo.ts';
 import type { BtfExt, ExtRelo } from '../btf/ext.ts';
 import * as I from '../insn.ts';
 import { LoadError } from '../load-error.ts';
-import { type Elf, type ElfRelocation, type ElfSection, type ElfSymbol, R_BPF_64_32, R_BPF_64_64, STT_FUNC } from './elf.ts';
 import * as E from './elf.ts';
+import {
+  type Elf,
+  type ElfRelocation,
+  type ElfSection,
+  type ElfSymbol,
+  R_BPF_64_32,
+  R_BPF_64_64,
+  STT_FUNC,
+} from './elf.ts';
 import type { Externs } from './externs.ts';
 
 /** What an instruction refers to. */
@@ -64,7 +72,11 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
   for (const relo of context.elf.relocations.get(section.index) ?? []) {
     const at = relo.offset / 8;
     if (!Number.isInteger(at) || at >= insns.length)
-      throw new LoadError(relo.from, relo.at, `relocation at ${relo.offset}, where no instruction of '${section.name}' is`);
+      throw new LoadError(
+        relo.from,
+        relo.at,
+        `relocation at ${relo.offset}, where no instruction of '${section.name}' is`,
+      );
     const found = reference(relo, insns, at, context);
     if (typeof found === 'string') problem(at, found);
     else references.set(at, found);
@@ -73,7 +85,11 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
   for (const relo of context.ext?.relos.get(section.name) ?? []) {
     const at = relo.offset / 8;
     if (!Number.isInteger(at) || at >= insns.length)
-      throw new LoadError('.BTF.ext', 0, `CO-RE relocation at ${relo.offset}, where no instruction of '${section.name}' is`);
+      throw new LoadError(
+        '.BTF.ext',
+        0,
+        `CO-RE relocation at ${relo.offset}, where no instruction of '${section.name}' is`,
+      );
     const failed = relocateCore(relo, insns, at, context);
     if (failed !== undefined) problem(at, failed);
   }
@@ -93,7 +109,12 @@ function relocateCore(relo: ExtRelo, insns: I.Insn[], at: number, { btf, target 
 }
 
 /** What a relocated instruction refers to, or what is wrong with it. */
-function reference(relo: ElfRelocation, insns: readonly I.Insn[], at: number, context: CodeContext): Reference | string {
+function reference(
+  relo: ElfRelocation,
+  insns: readonly I.Insn[],
+  at: number,
+  context: CodeContext,
+): Reference | string {
   const { symbol, type } = relo;
   const insn = insns[at];
   const imm = insn.imm;
@@ -131,7 +152,12 @@ function reference(relo: ElfRelocation, insns: readonly I.Insn[], at: number, co
   const section = sections[symbol.section];
   if (section === undefined) return `'${symbol.name}' is in no section`;
   if (isCode(section))
-    return { kind: 'function', section: symbol.section, insn: (symbol.value + relo.addend + imm) / 8, name: symbol.name };
+    return {
+      kind: 'function',
+      section: symbol.section,
+      insn: (symbol.value + relo.addend + imm) / 8,
+      name: symbol.name,
+    };
   return context.findMap(symbol, symbol.value + relo.addend + imm);
 }
 

@@ -61,4 +61,3 @@ export function dataMap(section: ElfSection, object: string, btf: Btf | undefine
     offset: 0,
   };
 }
-

@@ -95,7 +95,8 @@ export function readElf(bytes: Uint8Array): Elf {
   /** Sizes beyond 2^53 lose bits, but stay too large. */
   const xword = (at: number): number => Number(dv.getBigUint64(at, littleEndian));
   if (half(16) !== ET_REL) fail(16, `ELF type ${half(16)}; a BPF object is relocatable (clang -c)`);
-  if (half(18) !== EM_BPF && half(18) !== 0) fail(18, `ELF machine ${half(18)}; 247 (BPF) is wanted (clang -target bpf)`);
+  if (half(18) !== EM_BPF && half(18) !== 0)
+    fail(18, `ELF machine ${half(18)}; 247 (BPF) is wanted (clang -target bpf)`);
   const table = xword(40);
   const count = half(60);
   if (count > 0 && half(58) !== 64) fail(58, `section headers of ${half(58)} bytes; 64 are wanted`);
@@ -147,14 +148,15 @@ export function readElf(bytes: Uint8Array): Elf {
   const symbols: ElfSymbol[] = [];
   const symtab = sections.find((s) => s.type === SHT_SYMTAB);
   if (symtab !== undefined) {
-    if (symtab.entrySize !== 24) throw new LoadError(symtab.name, 0, `symbols of ${symtab.entrySize} bytes; 24 are wanted`);
+    if (symtab.entrySize !== 24)
+      throw new LoadError(symtab.name, 0, `symbols of ${symtab.entrySize} bytes; 24 are wanted`);
     for (let at = symtab.offset; at + 24 <= symtab.offset + symtab.size; at += 24) {
       const section = half(at + 6);
       const type = bytes[at + 4] & 15;
       // A section's symbol goes by the section's name.
-      const name =
-        type === STT_SECTION ? (sections[section]?.name ?? '') : stringIn(symtab.link, word(at), at);
-      if (section >= count && section < SHN_LORESERVE) fail(at + 6, `symbol ${name} is in section ${section} of ${count}`);
+      const name = type === STT_SECTION ? (sections[section]?.name ?? '') : stringIn(symtab.link, word(at), at);
+      if (section >= count && section < SHN_LORESERVE)
+        fail(at + 6, `symbol ${name} is in section ${section} of ${count}`);
       symbols.push({
         name,
         bind: bytes[at + 4] >> 4,

@@ -25,7 +25,8 @@ export type Externs = {
 /** KERNEL_VERSION(6, 18, 44): the version whose rules netloom follows. */
 const KERNEL_VERSION = (6 << 16) | (18 << 8) | 44;
 
-const isExtern = (s: ElfSymbol): boolean => s.section === 0 && s.bind !== STB_LOCAL && s.type === STT_NOTYPE && s.name !== '';
+const isExtern = (s: ElfSymbol): boolean =>
+  s.section === 0 && s.bind !== STB_LOCAL && s.type === STT_NOTYPE && s.name !== '';
 
 type Config = { name: string; type: number; size: number; align: number; weak: boolean };
 
@@ -69,7 +70,8 @@ export function readExterns(elf: Elf, btf: Btf | undefined, object: string, opti
       });
     }
   }
-  const kconfig = configs.length > 0 && btf !== undefined ? kconfigMap(configs, btf, object, options, byName) : undefined;
+  const kconfig =
+    configs.length > 0 && btf !== undefined ? kconfigMap(configs, btf, object, options, byName) : undefined;
   return { byName, kfuncs, kconfig };
 }
 

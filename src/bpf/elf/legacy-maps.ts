@@ -32,7 +32,11 @@ export function legacyMaps(elf: Elf, section: ElfSection, options: LoadOptions):
   if (symbols.length === 0) return { maps: [], ids: new Map() };
   const size = section.size / symbols.length;
   if (!Number.isInteger(size) || size < BPF_MAP_DEF || size % 4 !== 0)
-    throw new LoadError(section.name, 0, `${section.size} bytes for ${symbols.length} maps are no known map definitions`);
+    throw new LoadError(
+      section.name,
+      0,
+      `${section.size} bytes for ${symbols.length} maps are no known map definitions`,
+    );
   const dv = new DataView(section.bytes.buffer, section.bytes.byteOffset, section.bytes.byteLength);
   const rows = symbols.map((symbol, i): Row => {
     if (symbol.value !== i * size || symbol.value + size > section.bytes.length)
@@ -50,7 +54,11 @@ export function legacyMaps(elf: Elf, section: ElfSection, options: LoadOptions):
   const spec = (row: Row, inner: number | undefined): ObjectMap => {
     const [type, keySize, valueSize, maxEntries, flags] = row.words;
     if (!iproute && row.words.slice(size === LOAD_MAP_DEF ? 7 : 5).some((w) => w !== 0))
-      throw new LoadError(section.name, row.offset, `map '${row.name}' has ${size} bytes with fields that netloom does not know`);
+      throw new LoadError(
+        section.name,
+        row.offset,
+        `map '${row.name}' has ${size} bytes with fields that netloom does not know`,
+      );
     return {
       ...adjusted({ name: row.name, type, keySize, valueSize, maxEntries, flags }, options),
       section: section.name,

@@ -39,7 +39,7 @@ export function loadObject(bytes: Uint8Array, options: LoadOptions = {}): BpfObj
     if (extSection !== undefined) ext = parseBtfExt(extSection.bytes, btf);
   }
   const externs = readExterns(elf, btf, name, options);
-  const { maps, find, ids } = collectMaps(elf, btf, name, options, externs.kconfig);
+  const { maps: declared, find, ids } = collectMaps(elf, btf, name, options, externs.kconfig);
 
   const context = { elf, externs, findMap: find, btf, ext, target: options.target };
   const codes = new Map<number, CodeSection>();
@@ -52,16 +52,14 @@ export function loadObject(bytes: Uint8Array, options: LoadOptions = {}): BpfObj
   }
   const license = text(section('license')?.bytes);
   const linker = new Linker(codes, functions, btf, ext);
+  const maps = withTails(declared, ids, functions);
   const programs: ObjectProgram[] = [];
-  const tails: { id: number; index: number; program: string }[] = [];
   for (const f of functions) {
     // Functions in .text are there to be called, unless it is all there is.
     if (f.code.section.name === '.text' && functions.length > 1) continue;
     const full = f.code.section.name;
     const autoload = !full.startsWith('?');
     const kind = typeOf(autoload ? full : full.slice(1));
-    const tail = /^(?:0x)?([0-9a-f]+)\/(\d+)$/.exec(full);
-    if (tail !== null) tails.push({ id: Number(full.split('/')[0]), index: Number(tail[2]), program: f.name });
     const base = {
       name: f.name,
       section: full.replace(/^\?/, ''),
@@ -89,7 +87,7 @@ export function loadObject(bytes: Uint8Array, options: LoadOptions = {}): BpfObj
     littleEndian: elf.littleEndian,
     btf,
     programs,
-    maps: withTails(maps, ids, tails),
+    maps,
     warnings,
   };
 }
@@ -130,7 +128,11 @@ function collectMaps(elf: Elf, btf: Btf | undefined, name: string, options: Load
   const add = (list: readonly ObjectMap[]): void => {
     const from = maps.length;
     for (const m of list)
-      maps.push(m.slots === undefined ? m : { ...m, slots: m.slots.map((s) => (s.map === undefined ? s : { ...s, map: s.map + from })) });
+      maps.push(
+        m.slots === undefined
+          ? m
+          : { ...m, slots: m.slots.map((s) => (s.map === undefined ? s : { ...s, map: s.map + from })) },
+      );
   };
   for (const s of elf.sections) {
     if (s.name === '.maps' && s.size > 0) add(btfMaps(elf, s, btf, options));
@@ -167,7 +169,8 @@ function collectMaps(elf: Elf, btf: Btf | undefined, name: string, options: Load
     const s = elf.sections[symbol.section];
     const at = data.get(symbol.section);
     if (at !== undefined) {
-      if (offset < -0x80000000 || offset > 0x7fffffff) return `'${symbol.name}'+${offset} is far outside of '${s.name}'`;
+      if (offset < -0x80000000 || offset > 0x7fffffff)
+        return `'${symbol.name}'+${offset} is far outside of '${s.name}'`;
       return { kind: 'value', map: at, offset };
     }
     const map = maps.findIndex((m) => m.section === s.name && m.offset === offset && s.name.endsWith('maps'));
@@ -181,11 +184,15 @@ function collectMaps(elf: Elf, btf: Btf | undefined, name: string, options: Load
 function withTails(
   maps: readonly ObjectMap[],
   ids: ReadonlyMap<number, number>,
-  tails: readonly { readonly id: number; readonly index: number; readonly program: string }[],
+  functions: readonly CodeFunction[],
 ): readonly ObjectMap[] {
-  if (tails.length === 0 || ids.size === 0) return maps;
-  return maps.map((m, i) => {
-    const slots: MapSlot[] = tails.filter((t) => ids.get(t.id) === i).map(({ index, program }) => ({ index, program }));
-    return slots.length === 0 ? m : { ...m, slots: [...(m.slots ?? []), ...slots] };
-  });
+  if (ids.size === 0) return maps;
+  const slots = new Map<number, MapSlot[]>();
+  for (const { name, code } of functions) {
+    const tail = /^(0x[0-9a-f]+|\d+)\/(\d+)$/i.exec(code.section.name);
+    const map = tail === null ? undefined : ids.get(Number(tail[1]));
+    if (tail !== null && map !== undefined)
+      slots.set(map, [...(slots.get(map) ?? []), { index: Number(tail[2]), program: name }]);
+  }
+  return maps.map((m, i) => (slots.has(i) ? { ...m, slots: [...(m.slots ?? []), ...slots.get(i)!] } : m));
 }

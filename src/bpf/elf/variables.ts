@@ -25,7 +25,8 @@ export function completeBtf(btf: Btf, elf: Elf): void {
   }
   for (let id = btf.firstId; id < btf.end; id++) {
     const kind = btf.kind(id);
-    if (kind === F.BTF_KIND_FUNC && btf.linkage(id) === F.BTF_FUNC_GLOBAL && hidden.has(btf.name(id))) btf.setStatic(id);
+    if (kind === F.BTF_KIND_FUNC && btf.linkage(id) === F.BTF_FUNC_GLOBAL && hidden.has(btf.name(id)))
+      btf.setStatic(id);
     if (kind !== F.BTF_KIND_DATASEC) continue;
     const section = elf.sections.find((s) => s.name === btf.name(id));
     if (section === undefined || section.size > 0xffffffff) continue;

@@ -1,0 +1,4 @@
+/** The object loader's public names. */
+export { LoadError } from '../load-error.ts';
+export { loadObject } from './object.ts';
+export type { BpfObject, KconfigValue, LoadOptions, MapSlot, ObjectMap, ObjectProgram } from './types.ts';
