@@ -1,0 +1,13 @@
+/** netloom's own kernel types and tracing points. */
+export {
+  checkArgumentAccess,
+  checkRecordAccess,
+  checkStructAccess,
+  contextBytes,
+  type Loaded,
+  tracePoint,
+} from './access.ts';
+export type { Member, StructLayout, TypeRef } from './declaration.ts';
+export { buildOwnBtf } from './own-btf.ts';
+export { type Argument, TRACE_POINTS, type TracePoint } from './points.ts';
+export { offsetOf, STRUCTS, sizeOf } from './structs.ts';
