@@ -38,6 +38,7 @@ import {
   toS64,
   toU64,
   updateBounds,
+  updateWide,
 } from './scalar.ts';
 import { tnumIn, tnumIntersect, tnumMul, tnumOverlap, tnumStep, tnumUnion } from './tnum.ts';
 
@@ -228,6 +229,44 @@ describe('a value stays inside what is known of it', () => {
       { numRuns: 1000 },
     );
   });
+});
+
+test('the short way to sharpen small bounds gives what the long way gives', () => {
+  const small = fc.integer({ min: 0, max: 40 });
+  const end = fc.oneof(
+    small.map((n) => n - 4),
+    fc.integer({ min: -1, max: 0x7fff_ffff }),
+  );
+  fc.assert(
+    fc.property(
+      end,
+      end,
+      end,
+      end,
+      small,
+      fc.oneof(small, fc.integer({ min: 0, max: 0x7fff_ffff })),
+      fc.nat(255),
+      (a, b, c, d, value, mask, which) => {
+        const reg = new Reg();
+        markUnknown(reg);
+        reg.mask = BigInt(mask);
+        reg.value = BigInt(value & ~mask);
+        if (which & 1) reg.umin = toU64(BigInt(a));
+        if (which & 2) reg.umax = toU64(BigInt(b));
+        if (which & 4) reg.smin = BigInt(c);
+        if (which & 8) reg.smax = BigInt(d);
+        if (which & 16) reg.u32min = b >>> 0;
+        if (which & 32) reg.u32max = d >>> 0;
+        if (which & 64) reg.s32min = a;
+        if (which & 128) reg.s32max = c;
+        const wide = reg.clone();
+        updateWide(wide);
+        updateBounds(reg);
+        expect(reg).toEqual(wide);
+      },
+    ),
+    { numRuns: 3000 },
+  );
 });
 
 test('a register reads back from its text', () => {

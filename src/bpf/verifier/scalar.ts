@@ -4,6 +4,7 @@
  * register in place. The precision is Linux 6.18's: register states are compared with the kernel's own log.
  */
 import { type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
+import { updateSmall } from './scalar-small.ts';
 import { type Tnum, tnumCast, tnumIntersect, tnumRange, tnumStep, tnumSubregIsConst } from './tnum.ts';
 
 const MASK32 = 0xffff_ffffn;
@@ -244,10 +245,12 @@ function tnumFromBounds(reg: Reg): void {
 
 /** Lets tnum and bounds sharpen each other after either has changed (the kernel's reg_bounds_sync). */
 export function updateBounds(reg: Reg): void {
-  if (reg.mask === 0n && holds(reg, reg.value)) {
-    setConst(reg, reg.value);
-    return;
-  }
+  if (reg.mask === 0n && holds(reg, reg.value)) setConst(reg, reg.value);
+  else if (!updateSmall(reg)) updateWide(reg);
+}
+
+/** `updateBounds` for every case. */
+export function updateWide(reg: Reg): void {
   boundsFromTnum(reg);
   for (let round = 0; round < 3; round++) {
     const { umin, umax, smin, smax, u32min, u32max, s32min, s32max } = reg;
