@@ -22,6 +22,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'conntrack-sequences': './conntrack-sequences.js',
   'nft-py': './nft-py.js',
   cbpf: './ebpf-cbpf.js',
+  matrices: './ebpf-matrices.js',
   core: './ebpf-core.js',
 };
 
@@ -29,8 +30,8 @@ function usage(problem: string): never {
   console.error(`conformance: ${problem}`);
   console.error('usage: npm run conformance -- SUITE [--root DIR] [--filter RE] [--json]');
   console.error(
-    `suites: ${Object.keys(SUITES)
-      .map((s) => `netfilter/${s}`)
+    `suites: ${Object.entries(SUITES)
+      .map(([name, module]) => `${module.startsWith('./ebpf-') ? 'ebpf' : 'netfilter'}/${name}`)
       .join(', ')} (nft-py-1.0.6, nft-py-1.1.0)`,
   );
   process.exit(2);
@@ -73,6 +74,12 @@ async function main(): Promise<void> {
   });
   for (const id of result.gone) console.log(`no longer differs, take it out of known.json: ${id}`);
   if (result.fresh.length > 0) console.log(`${result.fresh.length} differences are not in known.json`);
+  if (!json) {
+    for (const [name, { passed, failed }] of result.groups) {
+      console.log(`${name}: ${passed} of ${passed + failed} (${((100 * passed) / (passed + failed)).toFixed(2)} %)`);
+    }
+  }
+  if (module.startsWith('./ebpf-')) console.log(`false accepts: ${result.falseAccepts}`);
   console.log(`${result.passed} passed, ${result.failed} failed`);
   process.exitCode = result.fresh.length + result.gone.length > 0 ? 1 : 0;
 }

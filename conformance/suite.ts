@@ -11,6 +11,10 @@ export type CaseResult = {
   readonly got?: string;
   /** Why the case could not run, or what differs in a sentence. */
   readonly reason?: string;
+  /** Part of the suite that the case is counted in besides (a file, a mode). */
+  readonly group?: string;
+  /** Something was accepted that Linux refuses. */
+  readonly falseAccept?: boolean;
 };
 
 export type Suite = {
@@ -21,7 +25,15 @@ export type Suite = {
 /** Accepted differences of one suite: case id to cause. */
 export type Known = Readonly<Record<string, string>>;
 
-export type Tally = { passed: number; failed: number; fresh: string[]; gone: string[] };
+export type Tally = {
+  passed: number;
+  failed: number;
+  fresh: string[];
+  gone: string[];
+  falseAccepts: number;
+  /** Cases of each group. */
+  groups: Map<string, { passed: number; failed: number }>;
+};
 
 /** Counts results against the accepted differences: `fresh` failed and is not listed, `gone` is listed and passed. */
 export function tally(
@@ -29,7 +41,7 @@ export function tally(
   known: Known,
   each: (r: CaseResult, accepted: boolean) => void,
 ): Tally {
-  const out: Tally = { passed: 0, failed: 0, fresh: [], gone: [] };
+  const out: Tally = { passed: 0, failed: 0, fresh: [], gone: [], falseAccepts: 0, groups: new Map() };
   for (const result of results) {
     const accepted = Object.hasOwn(known, result.id);
     if (result.ok) {
@@ -38,6 +50,13 @@ export function tally(
     } else {
       out.failed++;
       if (!accepted) out.fresh.push(result.id);
+    }
+    if (result.falseAccept === true) out.falseAccepts++;
+    if (result.group !== undefined) {
+      const group = out.groups.get(result.group) ?? { passed: 0, failed: 0 };
+      if (result.ok) group.passed++;
+      else group.failed++;
+      out.groups.set(result.group, group);
     }
     each(result, accepted);
   }

@@ -66,13 +66,23 @@ export function checkContextAccess(
   size: number,
 ): ContextAccess | undefined {
   const rules = RULES.get(type);
-  if (rules === undefined || offset < 0) return undefined;
+  if (rules === undefined) return undefined;
   const field = fieldAt(rules.struct, offset);
   if (field === undefined) return undefined;
   const kind = op === 'read' ? 'read' : 'write';
   const env = { type, attach: effectiveAttachType(type, attach), mode };
   if (!rules[kind](env).has(field.name) || !reaches(field, kind, offset, size)) return undefined;
   return { field, regType: field.regType, btfName: field.btfName };
+}
+
+/**
+ * Whether what a program loads of its context (`Verdict.ctxRead`) lies inside a context of `size` bytes. Program types
+ * whose context has no fixed size (tracepoint, raw_tracepoint, syscall) are accepted without knowing, so whatever attaches
+ * or runs one asks this first.
+ */
+export function contextFits(offsets: Iterable<number>, size: number): boolean {
+  for (const offset of offsets) if (offset < 0 || offset >= size) return false;
+  return true;
 }
 
 /** The context struct of a program type: its size and where its fields lie. */

@@ -1,5 +1,12 @@
 /** Program types: their contexts, helpers, results, where they attach, how they are named. */
-export { type AccessOp, type ContextAccess, checkContextAccess, checkObjectAccess, contextLayout } from './context.ts';
+export {
+  type AccessOp,
+  type ContextAccess,
+  checkContextAccess,
+  checkObjectAccess,
+  contextFits,
+  contextLayout,
+} from './context.ts';
 export { helperAvailable, helperGplOnly } from './helpers.ts';
 export type { Field, Struct } from './layout.ts';
 export { attachTypeFits, checkLoad, effectiveAttachType, mayLoad, needsBtf, programGplOnly } from './load.ts';

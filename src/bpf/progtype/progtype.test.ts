@@ -12,6 +12,7 @@ import {
   checkContextAccess,
   checkLoad,
   checkObjectAccess,
+  contextFits,
   contextLayout,
   helperAvailable,
   helperGplOnly,
@@ -36,6 +37,8 @@ describe('context access', () => {
 
   it('does not reach outside the struct', () => {
     for (let type = 0; type < 40; type++) {
+      // Checked when the program is attached.
+      if (type === u.BPF_PROG_TYPE_TRACEPOINT) continue;
       const size = contextLayout(type)?.size ?? 0;
       for (const width of [1, 2, 4, 8]) {
         for (const offset of [-8, -4, -1, size - width + 1, size, size + 8]) {
@@ -46,9 +49,16 @@ describe('context access', () => {
     }
   });
 
+  it('of unknown size must fit when the program is attached', () => {
+    expect(checkContextAccess(u.BPF_PROG_TYPE_TRACEPOINT, 0, 'root', 'read', 8000, 8)).toBeDefined();
+    expect(contextFits([8, 9, 10, 11], 12)).toBe(true);
+    expect(contextFits([8, 12], 12)).toBe(false);
+    expect(contextFits([-1], 12)).toBe(false);
+  });
+
   it('has fields that lie in order, inside the struct, without overlap', () => {
     for (let type = 1; type <= u.BPF_PROG_TYPE_NETFILTER; type++) {
-      let end = 0;
+      let end = Number.NEGATIVE_INFINITY;
       for (const field of contextLayout(type)?.fields ?? []) {
         expect(field.offset).toBeGreaterThanOrEqual(end);
         end = field.offset + field.size;

@@ -20,11 +20,16 @@ export const PT_REGS_SIZE = 168;
 export const PT_REGS: Struct = { name: 'pt_regs', size: PT_REGS_SIZE, fields: [bytes('regs', 0, PT_REGS_SIZE)] };
 
 const PERF_MAX_TRACE_SIZE = 8192;
-/** The first word belongs to the kernel; how long a record is, is checked when the program is attached. */
+/** Offsets in instructions are 16 bits, signed. */
+const MAX_OFFSET = 32768;
+/**
+ * The first word belongs to the kernel. How long a record is, is not known before the program is attached: then
+ * `contextFits` must be asked. Linux compares the offset in a way that lets loads below the record pass here, too.
+ */
 export const TRACE_RECORD: Struct = {
   name: 'trace_entry',
   size: PERF_MAX_TRACE_SIZE,
-  fields: [bytes('record', 8, PERF_MAX_TRACE_SIZE - 8)],
+  fields: [bytes('below', -MAX_OFFSET, MAX_OFFSET), bytes('record', 8, PERF_MAX_TRACE_SIZE - 8)],
 };
 
 export const BPF_PERF_EVENT_DATA: Struct = {
