@@ -1,0 +1,158 @@
+/**
+ * The verifier's working memory for one program: the program itself, who loads it, the path being walked, the paths still
+ * to be walked, and the log.
+ */
+import { classOf, type Insn } from '../insn.ts';
+import type { MapInfo, ProgramSpec } from '../program.ts';
+import { Log } from './log.ts';
+import type { Reg } from './reg.ts';
+import type { FuncState, State } from './state.ts';
+
+/** Who loads the program: all capabilities; CAP_BPF and CAP_NET_ADMIN without CAP_PERFMON; nobody. */
+export type Mode = 'root' | 'netadmin' | 'unpriv';
+
+/** Why a program was refused; thrown inside the verifier only, `verify` catches it. */
+export class Reject extends Error {
+  readonly errno: number;
+  constructor(errno: number, message: string) {
+    super(message);
+    this.errno = errno;
+  }
+}
+
+export type Subprog = {
+  readonly name: string;
+  /** First instruction, and one past the last. */
+  readonly start: number;
+  readonly end: number;
+  /** Bytes of stack used, found while walking. */
+  stackDepth: number;
+  hasTailCall: boolean;
+  tailCallReachable: boolean;
+  hasLdAbs: boolean;
+  /** Some path through it may move packet data. */
+  changesPacketData: boolean;
+  isGlobal: boolean;
+  /** Entered as a callback, or asynchronously (timers). */
+  isCallback: boolean;
+  isAsyncCallback: boolean;
+  /** Called, so that a global function has to be verified. */
+  called: boolean;
+  verified: boolean;
+};
+
+/** What the walk learned about one instruction; for the compiler and for later walks. */
+export class InsnInfo {
+  /** Reached by some path. */
+  seen = false;
+  prunePoint = false;
+  jmpPoint = false;
+  forceCheckpoint = false;
+  callsCallback = false;
+  /** Strongly connected component of the control flow graph, 0 for none. */
+  scc = 0;
+  /** Registers alive before the instruction, a bit each. */
+  liveRegs = 0;
+  /** Pointer type that a load or store here goes through; the same on every path (or an error). */
+  ptrType = 0;
+  /** Map of a helper call that is the same on all paths: index in `maps`; -1 none yet, -2 several. */
+  mapIndex = -1;
+  /** Key of a map helper call that is the same constant on all paths. */
+  mapKey: bigint | undefined = undefined;
+  mapKeyPoisoned = false;
+  /** Callback of bpf_loop that is always the same with flags 0: it may be inlined. */
+  loopInline = false;
+  loopSubprog = -1;
+}
+
+/** A path to be walked later. */
+export type Pending = { readonly state: State; readonly insn: number; readonly prev: number; readonly logPosition: number };
+
+/** A recorded state at a prune point. */
+export type Explored = { state: State; hits: number; misses: number };
+
+export class Verifier {
+  readonly spec: ProgramSpec;
+  readonly insns: readonly Insn[];
+  readonly maps: readonly MapInfo[];
+  readonly mode: Mode;
+  readonly log: Log;
+  readonly info: InsnInfo[];
+  subprogs: Subprog[] = [];
+  /** Postorder of each subprogram's instructions, one after the other; for data-flow passes. */
+  postorder: number[] = [];
+
+  // What the loader's capabilities allow.
+  /** CAP_BPF: loops, subprograms, precision tracking. */
+  readonly bpfCapable: boolean;
+  /** CAP_PERFMON: pointers may leak, uninitialised stack may be read, speculation need not be safe. */
+  readonly allowPtrLeaks: boolean;
+  readonly strictAlignment: boolean;
+  readonly testStateFreq: boolean;
+
+  // The path being walked.
+  state!: State;
+  insn = 0;
+  prevInsn = -1;
+  readonly pending: Pending[] = [];
+  readonly explored: Map<number, Explored[]> = new Map();
+  processed = 0;
+  jumpsProcessed = 0;
+  prevProcessed = 0;
+  prevJumpsProcessed = 0;
+  totalStates = 0;
+  peakStates = 0;
+  maxStatesPerInsn = 0;
+  idGenerator = 0;
+  /** A helper or context access of this program made these true. */
+  seenDirectWrite = false;
+  changesPacketData = false;
+  readonly ctxRead: Set<number> = new Set();
+  readonly ctxWritten: Set<number> = new Set();
+  readonly helpers: Set<number> = new Set();
+  maxCtxOffset = 0;
+
+  constructor(spec: ProgramSpec, mode: Mode, log: Log) {
+    this.spec = spec;
+    this.insns = spec.insns;
+    this.maps = spec.maps;
+    this.mode = mode;
+    this.log = log;
+    this.info = spec.insns.map(() => new InsnInfo());
+    this.bpfCapable = mode !== 'unpriv';
+    this.allowPtrLeaks = mode === 'root';
+    this.strictAlignment = (spec.flags & 1) !== 0 && (spec.flags & 2) === 0;
+    this.testStateFreq = (spec.flags & 8) !== 0;
+  }
+
+  /** The current frame. */
+  get frame(): FuncState {
+    return this.state.frame;
+  }
+  get regs(): Reg[] {
+    return this.state.frame.regs;
+  }
+  newId(): number {
+    return ++this.idGenerator;
+  }
+
+  /** Refuses the program. */
+  reject(errno: number, message: string): never {
+    throw new Reject(errno, message);
+  }
+
+  /** A line in the log that is not the final message. */
+  note(line: string): void {
+    this.log.line(line);
+  }
+
+  /** Remembers a path for later; null when there are too many. */
+  push(state: State, insn: number, prev: number): void {
+    this.pending.push({ state, insn, prev, logPosition: this.log.position });
+  }
+
+  isCall(pc: number): boolean {
+    const insn = this.insns[pc];
+    return insn !== undefined && (classOf(insn) === 5 || classOf(insn) === 6) && (insn.code & 0xf0) === 0x80;
+  }
+}

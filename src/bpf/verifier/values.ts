@@ -1,0 +1,54 @@
+/** Common changes of a register's contents. */
+import type { Verifier } from './env.ts';
+import { NOT_INIT, PTR_MAYBE_NULL, type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
+import { markKnown } from './scalar.ts';
+
+/** An unknown scalar; without CAP_BPF every scalar is precise. */
+export function setUnknown(v: Verifier, reg: Reg): void {
+  reg.type = SCALAR_VALUE;
+  reg.clearPointer();
+  unbounded(reg);
+  reg.precise = !v.bpfCapable;
+}
+
+/** Forgets bounds and bits, whatever the register holds. */
+export function unbounded(reg: Reg): void {
+  reg.value = 0n;
+  reg.mask = U64_MAX;
+  reg.umin = 0n;
+  reg.umax = U64_MAX;
+  reg.smin = S64_MIN;
+  reg.smax = S64_MAX;
+  reg.u32min = 0;
+  reg.u32max = U32_MAX;
+  reg.s32min = S32_MIN;
+  reg.s32max = S32_MAX;
+}
+
+/** A constant scalar. */
+export function setKnown(reg: Reg, value: bigint): void {
+  reg.type = SCALAR_VALUE;
+  reg.clearPointer();
+  reg.precise = false;
+  markKnown(reg, value);
+}
+
+/** A pointer of this type with no variable offset. */
+export function setPointer(reg: Reg, type: number): void {
+  reg.clearPointer();
+  reg.precise = false;
+  markKnown(reg, 0n);
+  reg.type = type;
+}
+
+/** May not be read. */
+export function setUninit(reg: Reg): void {
+  setKnown(reg, 0n);
+  unbounded(reg);
+  reg.type = NOT_INIT;
+}
+
+/** The pointer is known not to be null. */
+export function clearNull(reg: Reg): void {
+  reg.type &= ~PTR_MAYBE_NULL;
+}
