@@ -6,7 +6,7 @@ import { classOf, type Insn } from '../insn.ts';
 import type { MapInfo, ProgramSpec } from '../program.ts';
 import { Log } from './log.ts';
 import type { Reg } from './reg.ts';
-import type { FuncState, State } from './state.ts';
+import type { FuncState, State, Step } from './state.ts';
 
 /** Who loads the program: all capabilities; CAP_BPF and CAP_NET_ADMIN without CAP_PERFMON; nobody. */
 export type Mode = 'root' | 'netadmin' | 'unpriv';
@@ -94,6 +94,8 @@ export class Verifier {
   state!: State;
   insn = 0;
   prevInsn = -1;
+  /** The history entry of this instruction, once it has one. */
+  currentStep: Step | undefined = undefined;
   readonly pending: Pending[] = [];
   readonly explored: Map<number, Explored[]> = new Map();
   processed = 0;
@@ -132,6 +134,17 @@ export class Verifier {
   get regs(): Reg[] {
     return this.state.frame.regs;
   }
+  /** Registers and slots changed or used since the log last showed them. */
+  scratchedRegs = 0;
+  readonly scratchedSlots: Set<number> = new Set();
+
+  scratchReg(regno: number): void {
+    this.scratchedRegs |= 1 << regno;
+  }
+  scratchSlot(frameno: number, spi: number): void {
+    if (frameno === this.state.depth) this.scratchedSlots.add(spi);
+  }
+
   newId(): number {
     return ++this.idGenerator;
   }

@@ -51,8 +51,8 @@ export const S32_MIN: number = -0x8000_0000;
 export const BPF_ADD_CONST: number = 1 << 30;
 
 /** `range` of a packet pointer after a comparison that found it beyond or at the packet's end. */
-export const BEYOND_PKT_END = -1;
-export const AT_PKT_END = -2;
+export const BEYOND_PKT_END = -2;
+export const AT_PKT_END = -1;
 
 /**
  * One register. For a scalar the tnum and the bounds describe the value; for a pointer they describe its variable offset,

@@ -25,11 +25,11 @@ export function unbounded(reg: Reg): void {
   reg.s32max = S32_MAX;
 }
 
-/** A constant scalar. */
-export function setKnown(reg: Reg, value: bigint): void {
+/** A constant scalar; without CAP_BPF every scalar is precise. */
+export function setKnown(v: Verifier, reg: Reg, value: bigint): void {
   reg.type = SCALAR_VALUE;
   reg.clearPointer();
-  reg.precise = false;
+  reg.precise = !v.bpfCapable;
   markKnown(reg, value);
 }
 
@@ -43,7 +43,8 @@ export function setPointer(reg: Reg, type: number): void {
 
 /** May not be read. */
 export function setUninit(reg: Reg): void {
-  setKnown(reg, 0n);
+  reg.clearPointer();
+  reg.precise = false;
   unbounded(reg);
   reg.type = NOT_INIT;
 }
