@@ -93,7 +93,7 @@ function spillSize(slot: StackSlot): number {
 function readFixed(v: Verifier, frame: FuncState, off: number, size: number, dst: Reg | undefined): void {
   const spi = spiOf(off);
   const slot = frame.stack[spi];
-  markStackRead(v, frame.frameno, spi, spi);
+  markStackRead(v, frame.frameno, spi);
   if (slot?.spilled) {
     const reg = slot.reg;
     const spilled = spillSize(slot);
@@ -142,7 +142,7 @@ function readBytes(v: Verifier, frame: FuncState, low: number, high: number, dst
   let zeros = 0;
   for (let at = low; at < high; at++) {
     const slot = frame.stack[spiOf(at)];
-    markStackRead(v, frame.frameno, spiOf(at), spiOf(at));
+    markStackRead(v, frame.frameno, spiOf(at));
     if (slot?.at(nibbleOf(at)) !== STACK_ZERO) break;
     zeros++;
   }
@@ -323,7 +323,7 @@ export function checkStackRange(
     const slot = frame.slot(spi);
     const j = nibbleOf(at);
     const type = slot.at(j);
-    markStackRead(v, frame.frameno, spi, spi);
+    markStackRead(v, frame.frameno, spi);
     if (type === STACK_MISC) continue;
     if (type === STACK_ZERO || (type === STACK_INVALID && v.allowPtrLeaks)) {
       if (clobber) slot.set(j, STACK_MISC);

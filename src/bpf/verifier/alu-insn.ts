@@ -1,0 +1,126 @@
+/** Arithmetic instructions on registers that may hold pointers. */
+import { EACCES, EINVAL } from '../../core/errno.ts';
+import {
+  BPF_ADD,
+  BPF_ALU64,
+  BPF_AND,
+  BPF_END,
+  BPF_MOV,
+  BPF_NEG,
+  BPF_OR,
+  BPF_SUB,
+  BPF_X,
+  classOf,
+  type Insn,
+} from '../insn.ts';
+import { aluEndian, aluMov32, aluMovsx, aluScalar, keepsValueSx } from './alu.ts';
+import type { Verifier } from './env.ts';
+import { pushPath } from "./paths.ts";
+import { movePointer } from './pointer-alu.ts';
+import { markPrecise } from './precision.ts';
+import { leaksPointer } from './read.ts';
+import { BPF_ADD_CONST, isConst, Reg, S32_MAX, SCALAR_VALUE } from './reg.ts';
+import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
+import { setKnown, setUnknown } from './values.ts';
+
+const OPERATORS: readonly string[] = [
+  '+=', '-=', '*=', '/=', '|=', '&=', '<<=', '>>=', 'neg', '%=', '^=', '=', 's>>=', 'endian',
+];
+
+export const operatorText = (code: number): string => OPERATORS[code >> 4] ?? '?';
+
+/** Fields and initialisation of the registers were checked. */
+export function walkAlu(v: Verifier, insn: Insn): void {
+  const op = insn.code & 0xf0;
+  const is64 = classOf(insn) === BPF_ALU64;
+  const dst = v.regs[insn.dst];
+  if (op === BPF_NEG || op === BPF_END) {
+    if (leaksPointer(v, dst)) v.reject(EACCES, `R${insn.dst} pointer arithmetic prohibited`);
+    if (dst.type !== SCALAR_VALUE) setUnknown(v, dst);
+    else if (op === BPF_NEG) {
+      clearScalarId(dst);
+      aluScalar(BPF_NEG, is64, dst, dst);
+    } else {
+      clearScalarId(dst);
+      // 64-bit class: an unconditional swap; otherwise to little endian (nothing to swap) or to big endian.
+      aluEndian(dst, insn.imm, is64 || (insn.code & BPF_X) !== 0);
+    }
+    return;
+  }
+  if (op === BPF_MOV) return walkMov(v, insn, dst, is64);
+  const src = operand(v, insn);
+  const ptr = dst.type !== SCALAR_VALUE ? dst : undefined;
+  if (src.type !== SCALAR_VALUE) {
+    if (ptr !== undefined) {
+      if (op === BPF_SUB && v.allowPtrLeaks) return setUnknown(v, dst);
+      v.reject(EACCES, `R${insn.dst} pointer ${operatorText(insn.code)} pointer prohibited`);
+    }
+    markPrecise(v, insn.dst);
+    return movePointer(v, insn, src, dst.clone());
+  }
+  if (ptr !== undefined) {
+    if ((insn.code & BPF_X) !== 0) markPrecise(v, insn.src);
+    return movePointer(v, insn, ptr, src);
+  }
+  if (dst.precise && (insn.code & BPF_X) !== 0) markPrecise(v, insn.src);
+  if ((op === BPF_AND || op === BPF_OR) && isConst(src)) forkOnSign(v, dst, is64);
+  // A register used with itself: the operand must not change while the result is made.
+  aluScalar(op, is64, dst, src === dst ? src.clone() : src);
+  linkSum(v, op, is64, dst, src);
+}
+
+/** Immediate operands stand in a register of their own. */
+function operand(v: Verifier, insn: Insn): Reg {
+  if ((insn.code & BPF_X) !== 0) return v.regs[insn.src];
+  const known = new Reg();
+  setKnown(v, known, BigInt.asUintN(64, BigInt(insn.imm)));
+  return known;
+}
+
+/** After `r1 = r2; r1 += 4` a comparison of one still tells about the other: the distance is kept beside the id. */
+function linkSum(v: Verifier, op: number, is64: boolean, dst: Reg, src: Reg): void {
+  if (!v.bpfCapable || op !== BPF_ADD || !is64 || dst.id === 0 || !isConst(src)) return clearScalarId(dst);
+  if ((dst.id & BPF_ADD_CONST) !== 0 || src.value > BigInt(S32_MAX)) return clearScalarId(dst);
+  dst.id |= BPF_ADD_CONST;
+  dst.off = Number(src.value);
+}
+
+/** `dst &= K` where dst is 0 or -1 (the result of an arithmetic shift): both are walked, each exact. */
+function forkOnSign(v: Verifier, dst: Reg, is64: boolean): void {
+  const fork = is64
+    ? dst.smin === -1n && dst.smax === 0n
+    : dst.s32min === -1 && dst.s32max === 0;
+  if (!fork) return;
+  const other = v.state.clone();
+  pushPath(v, other, v.insn, v.insn);
+  setKnown(v, other.frame.regs[v.insns[v.insn].dst], 0n);
+  setKnown(v, dst, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
+}
+
+function walkMov(v: Verifier, insn: Insn, dst: Reg, is64: boolean): void {
+  if ((insn.code & BPF_X) === 0) {
+    setKnown(v, dst, BigInt.asUintN(64, BigInt(is64 ? insn.imm : insn.imm >>> 0)));
+    return;
+  }
+  const src = v.regs[insn.src];
+  const bits = insn.off;
+  if (is64 && bits === 1) v.reject(EINVAL, 'netloom does not support arenas (addr_space_cast)');
+  if (is64 && bits === 0) {
+    assignScalarId(v, src);
+    dst.copy(src);
+    return;
+  }
+  if (leaksPointer(v, src))
+    v.reject(EACCES, `R${insn.src} ${is64 ? 'sign-extension part' : 'partial copy'} of pointer`);
+  if (src.type !== SCALAR_VALUE) {
+    setUnknown(v, dst);
+    if (!is64) aluMov32(dst);
+    return;
+  }
+  const same = bits === 0 ? regWidth(src) <= 32 : keepsValueSx(src, bits);
+  if (same) assignScalarId(v, src);
+  dst.copy(src);
+  if (!same) clearScalarId(dst);
+  if (bits === 0) aluMov32(dst);
+  else aluMovsx(dst, is64, bits);
+}

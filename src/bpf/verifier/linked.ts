@@ -1,0 +1,52 @@
+/** Registers that share an id: narrowing one narrows all (linked scalars). */
+import { BPF_ADD } from '../insn.ts';
+import { aluScalar } from './alu.ts';
+import { BPF_ADD_CONST, Reg, SCALAR_VALUE } from './reg.ts';
+import { idBase } from './scalar-id.ts';
+import { markKnown } from './scalar.ts';
+import type { State } from './state.ts';
+
+/** So many are remembered for walking back; the others lose their id. */
+const MAX_LINKED = 6;
+/** Slots are numbered behind the registers. */
+export const SLOT = 16;
+
+/** Adds (frame, regno or SLOT + spi) pairs of the scalars with this id to `linked`. */
+export function collectLinked(state: State, id: number, linked: number[]): void {
+  const base = idBase(id);
+  const take = (reg: Reg, frame: number, place: number): void => {
+    if (reg.type !== SCALAR_VALUE || reg.id === 0 || idBase(reg.id) !== base) return;
+    if (linked.length < MAX_LINKED * 2) linked.push(frame, place);
+    else reg.id = 0;
+  };
+  for (let f = state.frames.length - 1; f >= 0; f--) {
+    const frame = state.frames[f];
+    for (let i = 0; i < 10; i++) take(frame.regs[i], f, i);
+    for (let s = 0; s < frame.stack.length; s++) if (frame.stack[s].spilled) take(frame.stack[s].reg, f, SLOT + s);
+  }
+}
+
+export const linkedReg = (state: State, frame: number, place: number): Reg =>
+  place < SLOT ? state.frames[frame].regs[place] : state.frames[frame].stack[place - SLOT].reg;
+
+/** Copies what is known about `known` to the registers linked with it. */
+export function syncLinked(state: State, known: Reg, linked: readonly number[]): void {
+  for (let i = 0; i < linked.length; i += 2) {
+    const reg = linkedReg(state, linked[i], linked[i + 1]);
+    if (reg === known || reg.type !== SCALAR_VALUE || idBase(reg.id) !== idBase(known.id)) continue;
+    const bothPlain = ((reg.id | known.id) & BPF_ADD_CONST) === 0;
+    if (bothPlain || reg.off === known.off) {
+      reg.copy(known);
+      continue;
+    }
+    const { off, id, precise } = reg;
+    const delta = new Reg();
+    delta.type = SCALAR_VALUE;
+    markKnown(delta, BigInt.asUintN(64, BigInt(off) - BigInt(known.off)));
+    reg.copy(known);
+    aluScalar(BPF_ADD, true, reg, delta);
+    reg.off = off;
+    reg.id = id;
+    reg.precise = precise;
+  }
+}
