@@ -53,6 +53,8 @@ export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
 export const EALREADY = 114;
+/** Not in errno(3), but the kernel lets it out of bpf(). */
+export const ENOTSUPP = 524;
 
 const TEXT: ReadonlyMap<number, string> = new Map([
   [EPERM, 'Operation not permitted'],

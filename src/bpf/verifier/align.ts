@@ -42,7 +42,7 @@ export function checkAlignment(v: Verifier, reg: Reg, off: number, size: number,
   const packet = type === PTR_TO_PACKET || type === PTR_TO_PACKET_META;
   const fixed = BigInt.asUintN(64, BigInt(reg.off + off + (packet ? NET_IP_ALIGN : 0)));
   const at = tnumAdd({ value: reg.value, mask: reg.mask }, { value: fixed, mask: 0n });
-  if (tnumIsAligned(at, BigInt(size))) return;
+  if (tnumIsAligned(at, size)) return;
   const where = packet
     ? `packet access off ${NET_IP_ALIGN}+${varOffText(reg)}+${reg.off}+${off}`
     : `${NAMES.get(type) ?? ''}access off ${varOffText(reg)}+${reg.off}+${off}`;

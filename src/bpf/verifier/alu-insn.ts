@@ -15,19 +15,14 @@ import {
 } from '../insn.ts';
 import { aluEndian, aluMov32, aluMovsx, aluScalar, keepsValueSx } from './alu.ts';
 import type { Verifier } from './env.ts';
-import { pushPath } from "./paths.ts";
+import { pushPath } from './paths.ts';
 import { movePointer } from './pointer-alu.ts';
 import { markPrecise } from './precision.ts';
 import { leaksPointer } from './read.ts';
 import { BPF_ADD_CONST, isConst, Reg, S32_MAX, SCALAR_VALUE } from './reg.ts';
 import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
+import { operatorText } from './text.ts';
 import { setKnown, setUnknown } from './values.ts';
-
-const OPERATORS: readonly string[] = [
-  '+=', '-=', '*=', '/=', '|=', '&=', '<<=', '>>=', 'neg', '%=', '^=', '=', 's>>=', 'endian',
-];
-
-export const operatorText = (code: number): string => OPERATORS[code >> 4] ?? '?';
 
 /** Fields and initialisation of the registers were checked. */
 export function walkAlu(v: Verifier, insn: Insn): void {
@@ -87,9 +82,7 @@ function linkSum(v: Verifier, op: number, is64: boolean, dst: Reg, src: Reg): vo
 
 /** `dst &= K` where dst is 0 or -1 (the result of an arithmetic shift): both are walked, each exact. */
 function forkOnSign(v: Verifier, dst: Reg, is64: boolean): void {
-  const fork = is64
-    ? dst.smin === -1n && dst.smax === 0n
-    : dst.s32min === -1 && dst.s32max === 0;
+  const fork = is64 ? dst.smin === -1n && dst.smax === 0n : dst.s32min === -1 && dst.s32max === 0;
   if (!fork) return;
   const other = v.state.clone();
   pushPath(v, other, v.insn, v.insn);

@@ -3,17 +3,7 @@
  * become the places where states are compared (prune points).
  */
 import { EINVAL } from '../../core/errno.ts';
-import {
-  BPF_CALL,
-  BPF_EXIT,
-  BPF_JA,
-  BPF_JCOND,
-  BPF_JMP,
-  BPF_JMP32,
-  classOf,
-  type Insn,
-  isLdImm64,
-} from '../insn.ts';
+import { BPF_CALL, BPF_EXIT, BPF_JA, BPF_JCOND, BPF_JMP, BPF_JMP32, classOf, type Insn, isLdImm64 } from '../insn.ts';
 import { callsAsyncCallback, callsSyncCallback, isIterNext } from './call/kinds.ts';
 import { isPseudoCall, isPseudoFunc, jumpTarget } from './check-insn.ts';
 import type { Verifier } from './env.ts';
@@ -62,8 +52,7 @@ export function checkCfg(v: Verifier): void {
     const to = top.edges[top.next++];
     if (to < 0 || to >= insns.length) v.reject(EINVAL, `jump out of range from insn ${top.pc} to ${to}`);
     if (state[to] === 0) enter(to);
-    else if (state[to] === DISCOVERED && !v.bpfCapable)
-      v.reject(EINVAL, `back-edge from insn ${top.pc} to ${to}`);
+    else if (state[to] === DISCOVERED && !v.bpfCapable) v.reject(EINVAL, `back-edge from insn ${top.pc} to ${to}`);
   }
   for (let pc = 0; pc < insns.length; pc++) {
     if (state[pc] !== EXPLORED) v.reject(EINVAL, `unreachable insn ${pc}`);

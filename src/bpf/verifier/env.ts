@@ -3,8 +3,9 @@
  * to be walked, and the log.
  */
 import { classOf, type Insn } from '../insn.ts';
-import type { MapInfo, ProgramSpec } from '../program.ts';
-import { Log } from './log.ts';
+import type { LineInfo, MapInfo, ProgramSpec } from '../program.ts';
+import { LiveStack } from './live-stack.ts';
+import type { Log } from './log.ts';
 import type { Reg } from './reg.ts';
 import type { FuncState, State, Step } from './state.ts';
 
@@ -65,8 +66,26 @@ export class InsnInfo {
   loopSubprog = -1;
 }
 
+/** The line_info entry that covers an instruction. */
+export function lineOf(lines: readonly LineInfo[] | undefined, pc: number): LineInfo | undefined {
+  if (lines === undefined) return undefined;
+  let low = 0;
+  let high = lines.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (lines[middle].insn <= pc) low = middle + 1;
+    else high = middle;
+  }
+  return lines[low - 1];
+}
+
 /** A path to be walked later. */
-export type Pending = { readonly state: State; readonly insn: number; readonly prev: number; readonly logPosition: number };
+export type Pending = {
+  readonly state: State;
+  readonly insn: number;
+  readonly prev: number;
+  readonly logPosition: number;
+};
 
 /** A recorded state at a prune point. */
 export type Explored = { state: State; hits: number; misses: number };
@@ -76,6 +95,8 @@ export class Verifier {
   readonly insns: readonly Insn[];
   readonly maps: readonly MapInfo[];
   readonly mode: Mode;
+  /** Processors there are: bounds what bpf_get_smp_processor_id returns. */
+  readonly cpus: number;
   readonly log: Log;
   readonly info: InsnInfo[];
   subprogs: Subprog[] = [];
@@ -98,6 +119,8 @@ export class Verifier {
   currentStep: Step | undefined = undefined;
   readonly pending: Pending[] = [];
   readonly explored: Map<number, Explored[]> = new Map();
+  /** Paths that ended by coming back to a state still being walked. */
+  readonly backEdges: { readonly to: State; readonly from: State }[] = [];
   processed = 0;
   jumpsProcessed = 0;
   prevProcessed = 0;
@@ -114,11 +137,12 @@ export class Verifier {
   readonly helpers: Set<number> = new Set();
   maxCtxOffset = 0;
 
-  constructor(spec: ProgramSpec, mode: Mode, log: Log) {
+  constructor(spec: ProgramSpec, mode: Mode, log: Log, cpus = 1) {
     this.spec = spec;
     this.insns = spec.insns;
     this.maps = spec.maps;
     this.mode = mode;
+    this.cpus = cpus;
     this.log = log;
     this.info = spec.insns.map(() => new InsnInfo());
     this.bpfCapable = mode !== 'unpriv';
@@ -134,6 +158,13 @@ export class Verifier {
   get regs(): Reg[] {
     return this.state.frame.regs;
   }
+  /** Some recorded state learned that a scalar matters. */
+  precisionChanged = false;
+  readonly liveStack: LiveStack = new LiveStack();
+  /** Where the log's line of the last instruction begins and ends. */
+  insnLineStart = 0;
+  insnLineEnd = 0;
+
   /** Registers and slots changed or used since the log last showed them. */
   scratchedRegs = 0;
   readonly scratchedSlots: Set<number> = new Set();
@@ -162,6 +193,15 @@ export class Verifier {
   /** Remembers a path for later; null when there are too many. */
   push(state: State, insn: number, prev: number): void {
     this.pending.push({ state, insn, prev, logPosition: this.log.position });
+  }
+
+  /** The source line of an instruction when it begins one: "text @ file:line". */
+  #linePrinted = -1;
+  sourceLine(pc: number): string | undefined {
+    const line = lineOf(this.spec.lineInfo, pc);
+    if (line === undefined || line.insn === this.#linePrinted) return undefined;
+    this.#linePrinted = line.insn;
+    return `${line.text.trim()} @ ${line.file.slice(line.file.lastIndexOf('/') + 1)}:${line.line}`;
   }
 
   isCall(pc: number): boolean {

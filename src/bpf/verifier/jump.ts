@@ -1,13 +1,6 @@
 /** Conditional jumps: which way, and what is known on each way afterwards. */
 import { EACCES } from '../../core/errno.ts';
-import {
-  BPF_JEQ,
-  BPF_JMP32,
-  BPF_JNE,
-  BPF_X,
-  classOf,
-  type Insn,
-} from '../insn.ts';
+import { BPF_JEQ, BPF_JMP32, BPF_JNE, BPF_X, classOf, type Insn } from '../insn.ts';
 import { branchTaken, refine } from './branch.ts';
 import { isMayGoto } from './cfg.ts';
 import { jumpTarget } from './check-insn.ts';
@@ -21,8 +14,8 @@ import { markPrecise } from './precision.ts';
 import { findPreviousEntry, widen } from './prune.ts';
 import { leaksPointer } from './read.ts';
 import { baseType, mayBeNull, PTR_TO_BTF_ID, Reg, SCALAR_VALUE } from './reg.ts';
-import { idBase } from './scalar-id.ts';
 import { lowU32 } from './scalar.ts';
+import { idBase } from './scalar-id.ts';
 import { setKnown } from './values.ts';
 
 /** The value in the view of the comparison when it is constant. */
@@ -48,7 +41,7 @@ function outcome(dst: Reg, src: Reg, op: number, is32: boolean): 1 | 0 | -1 {
 
 /** Walks `may_goto`: goes on behind it as another path, and jumps on this one. */
 function walkMayGoto(v: Verifier, insn: Insn): number {
-  const before = findPreviousEntry(v, v.state.parent, v.insn);
+  const before = findPreviousEntry(v.state.parent, v.insn, v.state.depth);
   const on = pushBranch(v, v.insn + 1, v.insn);
   on.mayGotoDepth++;
   if (before !== undefined) widen(v, before, on);

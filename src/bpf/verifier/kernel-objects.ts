@@ -49,8 +49,7 @@ export function checkMapPointerAccess(
 ): void {
   const reg = v.regs[regno];
   const name = STRUCTS.get((reg.map as MapInfo).type) ?? 'bpf_map';
-  if (!v.allowPtrLeaks)
-    v.reject(1, `'struct ${name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN`);
+  if (!v.allowPtrLeaks) v.reject(1, `'struct ${name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN`);
   if (off < 0) v.reject(EACCES, `R${regno} is ${name} invalid negative access: off=${off}`);
   if (write) v.reject(EACCES, `only read from ${name} is supported`);
   checkBpfMapField(v, name, off, size);

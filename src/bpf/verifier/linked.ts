@@ -2,8 +2,8 @@
 import { BPF_ADD } from '../insn.ts';
 import { aluScalar } from './alu.ts';
 import { BPF_ADD_CONST, Reg, SCALAR_VALUE } from './reg.ts';
-import { idBase } from './scalar-id.ts';
 import { markKnown } from './scalar.ts';
+import { idBase } from './scalar-id.ts';
 import type { State } from './state.ts';
 
 /** So many are remembered for walking back; the others lose their id. */

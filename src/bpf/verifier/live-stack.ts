@@ -4,8 +4,9 @@
  *
  * Facts only grow (reads) or shrink (certain writes), so a state whose paths have all ended has all its facts.
  */
-import type { Verifier } from './env.ts';
+
 import { successors } from './cfg.ts';
+import type { Verifier } from './env.ts';
 import type { State } from './state.ts';
 
 /** Slots of one frame as two words of bits. */
@@ -151,7 +152,7 @@ export class LiveStack {
 function add(at: Instance, frame: number, pc: number, word: number, bits: number): void {
   const i = (pc - at.start) * WORDS + word;
   const old = at.reads[frame][i];
-  if (((old | bits) >>> 0) === old || i < 0 || i >= at.reads[frame].length) return;
+  if ((old | bits) >>> 0 === old || i < 0 || i >= at.reads[frame].length) return;
   at.reads[frame][i] = old | bits;
   at.stale = true;
 }

@@ -15,7 +15,7 @@ export class Log {
   truncated = false;
 
   /** `limit`: characters kept; older text goes first, as in the kernel's rotating log. */
-  constructor(level: number, limit = 16 * 1024 * 1024) {
+  constructor(level: number, limit: number = 16 * 1024 * 1024) {
     this.level = level;
     this.#limit = limit;
   }

@@ -17,8 +17,8 @@ import {
   BPF_PROG_TYPE_SK_SKB,
   BPF_PROG_TYPE_XDP,
 } from '../../wire/uapi/bpf.ts';
-import { checkContextAccess, checkObjectAccess } from '../progtype/index.ts';
 import type { MapInfo } from '../program.ts';
+import { checkContextAccess, checkObjectAccess } from '../progtype/index.ts';
 import { checkAlignment } from './align.ts';
 import type { Verifier } from './env.ts';
 import { checkBtfAccess, checkMapPointerAccess } from './kernel-objects.ts';
@@ -89,7 +89,8 @@ export function checkPtrOffReg(v: Verifier, reg: Reg, regno: number, fixedOffOk 
   if (reg.off < 0) v.reject(EACCES, `negative offset ${name} ptr R${regno} off=${reg.off} disallowed`);
   if (!fixedOffOk && reg.off !== 0)
     v.reject(EACCES, `dereference of modified ${name} ptr R${regno} off=${reg.off} disallowed`);
-  if (reg.mask !== 0n || reg.value !== 0n) v.reject(EACCES, `variable ${name} access var_off=${tnumPair(reg)} disallowed`);
+  if (reg.mask !== 0n || reg.value !== 0n)
+    v.reject(EACCES, `variable ${name} access var_off=${tnumPair(reg)} disallowed`);
 }
 
 export type Access = {
@@ -169,10 +170,7 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
     case PTR_TO_TP_BUFFER:
       if (at < 0) v.reject(EACCES, `R${regno} invalid tracepoint buffer access: off=${at}, size=${size}`);
       if (reg.mask !== 0n || reg.value !== 0n)
-        v.reject(
-          EACCES,
-          `R${regno} invalid variable buffer offset: off=${at}, var_off=${tnumPair(reg)}`,
-        );
+        v.reject(EACCES, `R${regno} invalid variable buffer offset: off=${at}, var_off=${tnumPair(reg)}`);
       if (loaded !== undefined) setUnknown(v, loaded);
       break;
     case PTR_TO_BTF_ID:
@@ -230,10 +228,7 @@ function accessContext(v: Verifier, off: number, size: number, access: Access, l
 
 function checkSockAccess(v: Verifier, reg: Reg, regno: number, at: number, size: number): void {
   if (reg.smin < 0n)
-    v.reject(
-      EACCES,
-      `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`,
-    );
+    v.reject(EACCES, `R${regno} min value is negative, either use unsigned index or do a if (index >=0) check.`);
   if (!checkObjectAccess(reg.type, 'read', at, size))
     v.reject(EACCES, `R${regno} invalid ${typeName(reg.type)} access off=${at} size=${size}`);
 }

@@ -1,14 +1,10 @@
 /** Pointers that may be null: what a comparison with zero makes of every copy. */
-import {
-  BPF_MAP_TYPE_SOCKHASH,
-  BPF_MAP_TYPE_SOCKMAP,
-  BPF_MAP_TYPE_XSKMAP,
-} from '../../wire/uapi/bpf.ts';
+import { BPF_MAP_TYPE_SOCKHASH, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_XSKMAP } from '../../wire/uapi/bpf.ts';
 import {
   baseType,
   CONST_PTR_TO_MAP,
-  mayBeNull,
   MEM_RDONLY,
+  mayBeNull,
   PTR_MAYBE_NULL,
   PTR_TO_BTF_ID,
   PTR_TO_MAP_KEY,
@@ -57,8 +53,7 @@ export function markNotNull(reg: Reg): void {
   else reg.type = PTR_TO_MAP_VALUE | (reg.type & MEM_RDONLY);
 }
 
-const mayHoldSpinLock = (reg: Reg): boolean =>
-  reg.type === PTR_TO_MAP_VALUE && reg.map?.record?.spinLock !== undefined;
+const mayHoldSpinLock = (reg: Reg): boolean => reg.type === PTR_TO_MAP_VALUE && reg.map?.record?.spinLock !== undefined;
 
 /** Every copy of the pointer is null (a zero that is no pointer any more), or is not. */
 export function markNullOrNot(state: State, origin: Reg, isNull: boolean): void {

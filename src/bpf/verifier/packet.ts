@@ -1,13 +1,6 @@
 /** What comparing packet pointers with the packet's end teaches. */
 import { BPF_JGE, BPF_JGT, BPF_JLE, BPF_JLT } from '../insn.ts';
-import {
-  AT_PKT_END,
-  BEYOND_PKT_END,
-  PTR_TO_PACKET,
-  PTR_TO_PACKET_END,
-  PTR_TO_PACKET_META,
-  type Reg,
-} from './reg.ts';
+import { AT_PKT_END, BEYOND_PKT_END, PTR_TO_PACKET, PTR_TO_PACKET_END, PTR_TO_PACKET_META, type Reg } from './reg.ts';
 import type { State } from './state.ts';
 
 /** No packet is longer, so that a pointer further away cannot have a range. */

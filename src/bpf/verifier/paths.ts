@@ -17,8 +17,7 @@ export function pushBranch(v: Verifier, insn: number, prev: number, speculative 
 
 export function pushPath(v: Verifier, state: State, insn: number, prev: number): void {
   v.push(state, insn, prev);
-  if (v.pending.length > MAX_PENDING)
-    v.reject(EFAULT, `The sequence of ${v.pending.length} jumps is too complex.`);
+  if (v.pending.length > MAX_PENDING) v.reject(EFAULT, `The sequence of ${v.pending.length} jumps is too complex.`);
   if (state.parent !== undefined) state.parent.branches++;
 }
 

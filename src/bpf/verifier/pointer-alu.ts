@@ -1,7 +1,6 @@
 /** Moving pointers: a constant changes the fixed offset, anything else becomes a variable offset with bounds. */
 import { EACCES, EINVAL } from '../../core/errno.ts';
 import { BPF_ADD, BPF_ALU64, BPF_AND, BPF_OR, BPF_SUB, BPF_XOR, classOf, type Insn } from '../insn.ts';
-import { operatorText } from './alu-insn.ts';
 import type { Verifier } from './env.ts';
 import { typeName } from './print.ts';
 import {
@@ -23,6 +22,7 @@ import {
 } from './reg.ts';
 import { BPF_MAX_VAR_OFF } from './regions.ts';
 import { unbound32, updateBounds } from './scalar.ts';
+import { operatorText } from './text.ts';
 import { tnumAdd, tnumSub } from './tnum.ts';
 import { setUnknown } from './values.ts';
 

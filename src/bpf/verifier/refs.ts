@@ -1,8 +1,8 @@
 /** References and locks that a program holds: acquired, given back, and none left at the end. */
 import { EINVAL } from '../../core/errno.ts';
 import type { Verifier } from './env.ts';
-import { STACK_DYNPTR, type StackSlot } from './state.ts';
 import type { Reg } from './reg.ts';
+import { STACK_DYNPTR, type StackSlot } from './state.ts';
 import { setUnknown } from './values.ts';
 
 /** A new reference, held until released; its id marks every register that stands for the object. */
@@ -72,4 +72,3 @@ export function checkResourceLeak(v: Verifier, prefix: string, checkLocks: boole
   if (state.activeRcuLocks > 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_rcu_read_lock-ed region`);
   if (state.activePreemptLocks > 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_preempt_disable-ed region`);
 }
-

@@ -1,7 +1,7 @@
 /** Accesses to memory of known size: map values, packets, buffers. A variable offset must fit with its extremes. */
 import { EACCES, EINVAL } from '../../core/errno.ts';
-import type { MapInfo, MapRecord } from '../program.ts';
 import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from '../../wire/uapi/bpf.ts';
+import type { MapInfo, MapRecord } from '../program.ts';
 import type { Verifier } from './env.ts';
 import {
   baseType,

@@ -5,12 +5,14 @@
 import { EACCES, EFAULT, EINVAL } from '../../core/errno.ts';
 import { MAX_BPF_STACK } from '../insn.ts';
 import type { Verifier } from './env.ts';
+import { noteStackAccess } from './history.ts';
 import { markStackRead, markStackWrite } from './live-stack.ts';
 import { markPrecise } from './precision.ts';
 import { leaksPointer } from './read.ts';
 import { isConst, NOT_INIT, PTR_TO_STACK, type Reg, SCALAR_VALUE } from './reg.ts';
 import { BPF_MAX_VAR_OFF } from './regions.ts';
 import { assignScalarId, regWidth } from './scalar-id.ts';
+import { destroyDynptrAt } from './stack-objects.ts';
 import {
   type FuncState,
   STACK_DYNPTR,
@@ -21,8 +23,6 @@ import {
   STACK_ZERO,
   type StackSlot,
 } from './state.ts';
-import { destroyDynptrAt } from './stack-objects.ts';
-import { noteStackAccess } from './history.ts';
 import { tnumPair } from './text.ts';
 import { setKnown, setUnknown } from './values.ts';
 
@@ -238,8 +238,7 @@ function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, va
 function writeVariable(v: Verifier, ptr: Reg, frame: FuncState, off: number, size: number, value: StoredValue): void {
   const low = Number(ptr.smin) + off;
   const high = Number(ptr.smax) + off + size;
-  const zero =
-    value.reg === undefined ? value.imm === 0 : isConst(value.reg) && value.reg.value === 0n;
+  const zero = value.reg === undefined ? value.imm === 0 : isConst(value.reg) && value.reg.value === 0n;
   let zeroUsed = false;
   for (let at = low; at < high; at++) destroyDynptrAt(v, frame, spiOf(at));
   for (let at = low; at < high; at++) {
@@ -348,4 +347,3 @@ export function clobberStack(v: Verifier, regno: number, size: number): void {
   for (let at = low; at < low + size; at++)
     writeFixed(v, frameOf(v, reg), at, 1, { reg: undefined, regno: -1, imm: undefined });
 }
-

@@ -14,3 +14,23 @@ export const varOffText = (reg: Reg): string => tnumText(reg.value, reg.mask);
 export function tnumPair(reg: Reg): string {
   return `(0x${reg.value.toString(16)}; 0x${reg.mask.toString(16)})`;
 }
+
+const OPERATORS: readonly string[] = [
+  '+=',
+  '-=',
+  '*=',
+  '/=',
+  '|=',
+  '&=',
+  '<<=',
+  '>>=',
+  'neg',
+  '%=',
+  '^=',
+  '=',
+  's>>=',
+  'endian',
+];
+
+/** The operator of an arithmetic instruction. */
+export const operatorText = (code: number): string => OPERATORS[code >> 4] ?? '?';

@@ -1,6 +1,17 @@
 /** Common changes of a register's contents. */
 import type { Verifier } from './env.ts';
-import { NOT_INIT, PTR_MAYBE_NULL, type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
+import {
+  NOT_INIT,
+  PTR_MAYBE_NULL,
+  type Reg,
+  S32_MAX,
+  S32_MIN,
+  S64_MAX,
+  S64_MIN,
+  SCALAR_VALUE,
+  U32_MAX,
+  U64_MAX,
+} from './reg.ts';
 import { markKnown } from './scalar.ts';
 
 /** An unknown scalar; without CAP_BPF every scalar is precise. */
