@@ -115,7 +115,7 @@ export function returnFromFrame(v: Verifier): number {
   }
   state.frames.pop();
   if (callee.inCallback) {
-    const before = findPreviousEntry(state.parent, next, state.depth);
+    const before = findPreviousEntry(state, next);
     if (before !== undefined) widen(v, before, state);
   }
   return next;

@@ -77,7 +77,7 @@ export function nextIter(v: Verifier, place: IterPlace): void {
   const iter = state.frames[place.frame].stack[place.spi].reg;
   if (iter.iterActive) {
     // The state recorded at this very instruction is no earlier round.
-    const before = findPreviousEntry(state.parent?.parent, v.insn, state.depth);
+    const before = findPreviousEntry(state.parent, v.insn);
     const other = pushBranch(v, v.insn + 1, v.insn);
     other.frames[place.frame].stack[place.spi].reg.iterDepth++;
     if (before !== undefined) widen(v, before, other);

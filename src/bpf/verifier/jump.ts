@@ -41,7 +41,7 @@ function outcome(dst: Reg, src: Reg, op: number, is32: boolean): 1 | 0 | -1 {
 
 /** Walks `may_goto`: goes on behind it as another path, and jumps on this one. */
 function walkMayGoto(v: Verifier, insn: Insn): number {
-  const before = findPreviousEntry(v.state.parent, v.insn, v.state.depth);
+  const before = findPreviousEntry(v.state.parent, v.insn);
   const on = pushBranch(v, v.insn + 1, v.insn);
   on.mayGotoDepth++;
   if (before !== undefined) widen(v, before, on);

@@ -20,9 +20,11 @@ const MAX_STATES = 64;
 const PATIENCE = 3;
 const LOOP_PATIENCE = 64;
 
-/** The last recorded state at an instruction, on the way that led here: for loops that come back to it. */
-export function findPreviousEntry(from: State | undefined, insn: number, depth: number): State | undefined {
-  for (let s = from; s !== undefined; s = s.parent) if (s.insn === insn && s.depth === depth) return s;
+/** The last recorded state before `now` that stands at `insn` with the same calls, on the way that led here. */
+export function findPreviousEntry(now: State | undefined, insn: number): State | undefined {
+  for (let s = now?.parent; s !== undefined; s = s.parent)
+    if (s.insn === insn && s.depth === now?.depth && s.frames.every((f, i) => f.callsite === now?.frames[i].callsite))
+      return s;
   return undefined;
 }
 

@@ -1,6 +1,11 @@
 /** Accesses to memory of known size: map values, packets, buffers. A variable offset must fit with its extremes. */
 import { EACCES, EINVAL } from '../../core/errno.ts';
-import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from '../../wire/uapi/bpf.ts';
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_F_WRONLY_PROG,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_DEVMAP_HASH,
+} from '../../wire/uapi/bpf.ts';
 import type { MapInfo, MapRecord } from '../program.ts';
 import type { Verifier } from './env.ts';
 import {
@@ -117,11 +122,14 @@ export function checkMapAccess(
   }
 }
 
+/** What a lookup finds in them is an interface's number; writing it would not move the entry. */
+const VALUES_READ_ONLY: ReadonlySet<number> = new Set([BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH]);
+
 /** Read-only and write-only maps. */
 export function checkMapAccessType(v: Verifier, reg: Reg, off: number, size: number, access: 'read' | 'write'): void {
   const map = reg.map as MapInfo;
   const forbidden = access === 'write' ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG;
-  if ((map.flags & forbidden) === 0) return;
+  if ((map.flags & forbidden) === 0 && !(access === 'write' && VALUES_READ_ONLY.has(map.type))) return;
   const what = access === 'write' ? 'write into' : 'read from';
   v.reject(EACCES, `${what} map forbidden, value_size=${map.valueSize} off=${off} size=${size}`);
 }

@@ -7,8 +7,8 @@ import type { Verifier } from './env.ts';
 /** A function that makes tail calls must not be called with more stack than this in use. */
 const MAX_TAIL_CALL_STACK = 256;
 
-/** The JIT keeps frames 16-byte aligned, and gives none to those that use no stack but one. */
-const rounded = (depth: number): number => Math.ceil(Math.max(depth, 1) / 16) * 16;
+/** The JIT keeps frames 16-byte aligned. */
+const rounded = (depth: number): number => Math.ceil(depth / 16) * 16;
 
 /** Functions called from each function: by calls, and by helpers that call back before they return. */
 function callees(v: Verifier): number[][] {
