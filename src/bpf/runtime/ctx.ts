@@ -98,7 +98,7 @@ export function fillSkb(run: Run): void {
   set(SKB.tcIndex, slab.cb(p, CB_TC_INDEX));
   for (let i = 0; i < 5; i++) set(SKB.cb + i * 4, slab.cb(p, i));
   set(SKB.tcClassid, slab.cb(p, CB_TC_CLASSID));
-  set(SKB.wireLen, slab.len(p) + run.macLen);
+  set(SKB.wireLen, slab.len(p));
   set(SKB.gsoSize, slab.gsoSize(p));
   dv.setBigUint64(ctx + SKB.tstamp, BigInt(Math.trunc(slab.tstamp(p))), true);
   refreshSkb(run);
@@ -156,6 +156,24 @@ export function refreshXdp(run: Run): void {
 export function refresh(run: Run): void {
   if (run.progType === BPF_PROG_TYPE_XDP) refreshXdp(run);
   else refreshSkb(run);
+}
+
+/**
+ * What a 32-bit store of a program leaves in a field of `struct __sk_buff` that the kernel keeps in 16 bits: -1 when the
+ * store is ignored (queue numbers from 0xffff on).
+ */
+export function narrowField(offset: number, value: number): number {
+  if (offset === SKB.tcIndex || offset === SKB.tcClassid) return value & 0xffff;
+  if (offset === SKB.queueMapping) return value >>> 0 < 0xffff ? value : -1;
+  return value;
+}
+
+/** Fields that `narrowField` is about. */
+export const NARROW_FIELDS: readonly number[] = [SKB.queueMapping, SKB.tcIndex, SKB.tcClassid];
+
+/** True for contexts that are a `struct __sk_buff`. */
+export function isSkbContext(progType: number): boolean {
+  return progType !== BPF_PROG_TYPE_XDP && !OTHER_SIZES.has(progType);
 }
 
 /** Where the network header begins: as found, else behind the MAC header. */

@@ -56,12 +56,15 @@ export type NetHooks = {
   checkSyncookie(run: Run, sk: number, ip: number, ipLen: number, tcp: number, tcpLen: number): number;
 };
 
+/** Answer of bpf_fib_lookup for a device that does not forward. */
+const BPF_FIB_LKUP_RET_FWD_DISABLED = 5;
 const LO: NetDevice = { index: 1, mtu: 65_536, up: true, hardHeaderLen: 14 };
 
 /** A host with `lo` alone: no routes, no sockets. Copies sent to `lo` disappear. */
 export const NO_NET: NetHooks = {
   device: (ifindex) => (ifindex === 1 ? LO : undefined),
-  fibLookup: (run, params) => (run.machine.net.device(run.dv.getUint32(params + 8, true)) === undefined ? -ENODEV : 4),
+  fibLookup: (run, params) =>
+    run.machine.net.device(run.dv.getUint32(params + 8, true)) === undefined ? -ENODEV : BPF_FIB_LKUP_RET_FWD_DISABLED,
   clone: () => 0,
   lookupSocket: () => 0,
   fullSocket: () => 0,

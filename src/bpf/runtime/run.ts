@@ -91,8 +91,6 @@ export class Run {
   tailLimit = 0;
   /** An outer header was pushed (skb->encapsulation). */
   encapsulated = false;
-  /** The MAC header's length is not part of data (L3 start). */
-  macLen = 0;
   /** The timer whose callback this run is. */
   timer: Timer | undefined = undefined;
   /** What the attach point needs beside (sock_ops, sockopt, sk_lookup...); helpers of that kind know its shape. */
@@ -121,7 +119,6 @@ export class Run {
     this.ifindex = 0;
     this.headLimit = 0;
     this.tailLimit = 0;
-    this.macLen = 0;
     this.timer = undefined;
     this.attached = undefined;
     this.u8.fill(0, this.block, this.block + STACK_AT);

@@ -27,6 +27,8 @@ const PAGE_SIZE = 4096;
 /** What the kernel keeps behind the data of a page for `struct skb_shared_info`. */
 const SHARED_INFO = 320;
 const XDP_HEADROOM = 256;
+/** Enough for whatever helpers may add in front of a packet of at most SKB_MAX_ALLOC bytes. */
+const SKB_HEADROOM = 20_002;
 
 export type TestRun = {
   /** Low 32 bits of r0. */
@@ -58,7 +60,8 @@ export function testRun(
   const run = machine.acquire();
   const xdp = program.spec.type === uapi.BPF_PROG_TYPE_XDP;
   const ctx = machine.heap.alloc(SKB_SIZE);
-  const slot = machine.slab.alloc(LARGE_SLOT_SIZE - HEADROOM, HEADROOM);
+  const headroom = xdp ? HEADROOM : SKB_HEADROOM;
+  const slot = machine.slab.alloc(LARGE_SLOT_SIZE - headroom, headroom);
   try {
     if (ctx === 0 || slot < 0) return { errno: ENOMEM };
     run.ctx = ctx;
@@ -123,10 +126,7 @@ function runSkb(run: Run, program: MachineProgram, options: TestRunOptions): Tes
   slab.setPktType(p, packetTypeOf(slab, mac));
   slab.setOif(p, LO);
   run.ifindex = LO;
-  if (!l2) {
-    slab.pull(p, ETH_HLEN);
-    run.macLen = ETH_HLEN;
-  }
+  if (!l2) slab.pull(p, ETH_HLEN);
   let ret = 0;
   for (let i = options.repeat ?? 1; i > 0; i--) {
     fillSkb(run);

@@ -2,7 +2,7 @@
  * Helpers that ask the host: fib_lookup, check_mtu, socket lookup and what hangs on sockets, SYN cookies. The host answers
  * through `machine.net` (../net.ts).
  */
-import { EINVAL, ENODEV, ENOENT } from '../../../core/errno.ts';
+import { EAFNOSUPPORT, EINVAL, ENODEV, ENOENT } from '../../../core/errno.ts';
 import * as uapi from '../../../wire/uapi/bpf.ts';
 import { type HelperImpl, type HelperTable, wide } from '../helper.ts';
 import type { SocketQuery } from '../net.ts';
@@ -10,6 +10,8 @@ import type { Run } from '../run.ts';
 
 const BPF_MTU_CHK_SEGS = 1;
 const FRAG_NEEDED = 1;
+const AF_INET = 2;
+const AF_INET6 = 10;
 const FIB_SIZE = 64;
 const FIB_KNOWN = 0x3f;
 /** Bytes of a tuple: IPv4 12, IPv6 36. */
@@ -28,7 +30,7 @@ function checkMtu(run: Run, _ctx: number, ifindex: number, mtuAt: number, diff: 
   if ((flags & BPF_MTU_CHK_SEGS) !== 0 && (diff !== 0 || length !== 0)) return -EINVAL;
   const device = run.machine.net.device(ifindex === 0 ? run.ifindex || run.slab.iif(run.packet) : ifindex);
   if (device === undefined) return -ENODEV;
-  const size = (length === 0 ? run.slab.len(run.packet) : length + device.hardHeaderLen) + diff;
+  const size = ((length === 0 ? run.slab.len(run.packet) : length + device.hardHeaderLen) + diff) | 0;
   run.dv.setUint32(at, device.mtu, true);
   return size <= device.mtu + device.hardHeaderLen || (!isXdp(run) && run.slab.gsoSize(run.packet) !== 0)
     ? 0
@@ -37,6 +39,8 @@ function checkMtu(run: Run, _ctx: number, ifindex: number, mtuAt: number, diff: 
 
 function fibLookup(run: Run, _ctx: number, params: number, size: number, flags: number): number {
   if (size < FIB_SIZE || (flags & ~FIB_KNOWN) !== 0) return -EINVAL;
+  const family = run.dv.getUint8(params >>> 0);
+  if (family !== AF_INET && family !== AF_INET6) return -EAFNOSUPPORT;
   return run.machine.net.fibLookup(run, params >>> 0, flags);
 }
 

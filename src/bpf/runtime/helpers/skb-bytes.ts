@@ -11,7 +11,7 @@ import { headroom, moved, writable } from './packet.ts';
 
 const BPF_F_RECOMPUTE_CSUM = 1;
 const BPF_F_INVALIDATE_HASH = 2;
-/** SKB_MAX_ALLOC: what a packet without a device may grow to. */
+/** SKB_MAX_ALLOC: what a packet may grow to. */
 export const SKB_MAX_ALLOC = 16_064;
 
 function loadBytes(run: Run, _skb: number, offset: number, to: number, length: number): number {
@@ -49,12 +49,6 @@ function pullData(run: Run, _skb: number, length: number): number {
   return writable(run, length >>> 0) ? 0 : -ENOMEM;
 }
 
-/** The longest the packet may become: what its device takes. */
-export function maxLength(run: Run): number {
-  const device = run.machine.net.device(run.ifindex);
-  return device === undefined ? SKB_MAX_ALLOC : device.mtu + device.hardHeaderLen;
-}
-
 /** Tail length: at least the headers in front of the outermost header found. */
 function minLength(run: Run): number {
   const { slab, packet: p } = run;
@@ -67,7 +61,7 @@ function minLength(run: Run): number {
 function changeTail(run: Run, _skb: number, length: number, flags: number): number {
   const { slab, packet: p } = run;
   const size = length >>> 0;
-  if (flags !== 0 || run.hi(3) !== 0 || size > maxLength(run) || size < minLength(run)) return -EINVAL;
+  if (flags !== 0 || run.hi(3) !== 0 || size > SKB_MAX_ALLOC || size < minLength(run)) return -EINVAL;
   const before = slab.len(p);
   if (!slab.setLen(p, size)) return -ENOMEM;
   if (size > before) run.u8.fill(0, slab.head(p) + before, slab.head(p) + size);
@@ -78,7 +72,7 @@ function changeTail(run: Run, _skb: number, length: number, flags: number): numb
 function changeHead(run: Run, _skb: number, room: number, flags: number): number {
   const { slab, packet: p } = run;
   const size = slab.len(p) + (room >>> 0);
-  if (flags !== 0 || run.hi(3) !== 0 || size > maxLength(run) || size > 0xffff_ffff) return -EINVAL;
+  if (flags !== 0 || run.hi(3) !== 0 || size > SKB_MAX_ALLOC) return -EINVAL;
   if (headroom(run) < room || !slab.push(p, room)) return -ENOMEM;
   run.u8.fill(0, slab.head(p), slab.head(p) + room);
   slab.setMac(p, slab.head(p));

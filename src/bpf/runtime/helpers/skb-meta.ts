@@ -61,12 +61,25 @@ function setHash(run: Run, hash: number): number {
   return 0;
 }
 
+/** Ethertype behind VLAN tags; 0 when the packet ends before. */
+function innerProtocol(run: Run): number {
+  const { slab, dv, packet: p } = run;
+  let protocol = slab.protocol(p);
+  // Counted from the data, also where that begins behind the MAC header: as the kernel does.
+  for (let at = slab.head(p) + 16; protocol === 0x8100 || protocol === 0x88a8; at += 4) {
+    if (at + 2 > slab.end(p)) return 0;
+    protocol = dv.getUint16(at);
+  }
+  return protocol;
+}
+
 /** Marks an IP packet whose transport understands ECN as having met congestion (RFC 3168): 1 when it is marked now. */
 function ecnSetCe(run: Run): number {
   const { slab, dv, packet: p } = run;
   const at = networkAt(slab, p);
   const end = slab.end(p);
-  if (slab.protocol(p) === ETH_P_IP && at + 20 <= end) {
+  const protocol = innerProtocol(run);
+  if (protocol === ETH_P_IP && at + 20 <= end) {
     const tos = dv.getUint8(at + 1);
     if ((tos & 3) === 0) return 0;
     if ((tos & 3) === 3) return 1;
@@ -75,7 +88,7 @@ function ecnSetCe(run: Run): number {
     dv.setUint16(at + 10, csumReplace2(dv.getUint16(at + 10, true), before, dv.getUint16(at, true)), true);
     return 1;
   }
-  if (slab.protocol(p) === ETH_P_IPV6 && at + 40 <= end) {
+  if (protocol === ETH_P_IPV6 && at + 40 <= end) {
     const ecn = (dv.getUint8(at + 1) >> 4) & 3;
     if (ecn === 0) return 0;
     dv.setUint8(at + 1, dv.getUint8(at + 1) | 0x30);
@@ -84,12 +97,12 @@ function ecnSetCe(run: Run): number {
   return 0;
 }
 
-/** Types: 0 a received time (the stamp must be 0), 1 monotonic, 2 TAI. */
+/** Types: 0 wall clock (0: no stamp), 1 monotonic, 2 TAI. */
 function setTstamp(run: Run, _skb: number, low: number, type: number): number {
   const { slab, packet: p } = run;
   if (slab.protocol(p) !== ETH_P_IP && slab.protocol(p) !== ETH_P_IPV6) return -EOPNOTSUPP;
   const ns = run.arg64(2, low);
-  if (type === 0 ? ns !== 0 : (type !== 1 && type !== 2) || ns === 0) return -EINVAL;
+  if (type !== 0 && ((type !== 1 && type !== 2) || ns === 0)) return -EINVAL;
   slab.setTstamp(p, ns);
   run.dv.setUint32(run.ctx + SKB.tstamp, low, true);
   run.dv.setInt32(run.ctx + SKB.tstamp + 4, run.hi(2), true);

@@ -86,7 +86,7 @@ function growAt(run: Run, offset: number, size: number, flags: number): number {
 
 function shrinkAt(run: Run, offset: number, size: number, flags: number): number {
   const { slab, packet: p } = run;
-  if ((flags & ~(FIXED_GSO | DECAP_L3 | NO_CSUM_RESET)) !== 0) return -EINVAL;
+  if ((flags & ~(FIXED_GSO | DECAP_L3 | NO_CSUM_RESET)) !== 0 || run.hi(4) !== 0) return -EINVAL;
   if (!closeGap(run, offset, size)) return -ENOMEM;
   if ((flags & DECAP_L3) !== 0) {
     slab.setProtocol(p, (flags & DECAP_L3_IPV6) !== 0 ? ETH_P_IPV6 : ETH_P_IP);

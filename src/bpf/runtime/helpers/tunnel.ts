@@ -4,7 +4,7 @@
  */
 import { EINVAL, ENOENT, ENOMEM, EPROTO } from '../../../core/errno.ts';
 import { type HelperImpl, type HelperTable, wide } from '../helper.ts';
-import type { Run } from '../run.ts';
+import type { Run, Tunnel } from '../run.ts';
 
 const KEY_SIZE = 44;
 /** Sizes of older versions of the struct that are still taken. */
@@ -13,6 +13,11 @@ const TUNINFO_IPV6 = 1;
 const TUNINFO_FLAGS = 16;
 const SET_KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x10;
 const MAX_OPTIONS = 255;
+const TUNNEL_CSUM = 0x1;
+const TUNNEL_KEY = 0x4;
+const TUNNEL_SEQ = 0x8;
+const TUNNEL_DONT_FRAGMENT = 0x100;
+const TUNNEL_NOCACHE = 0x2000;
 
 function getKey(run: Run, _skb: number, to: number, size: number, flags: number): number {
   const at = to >>> 0;
@@ -21,12 +26,31 @@ function getKey(run: Run, _skb: number, to: number, size: number, flags: number)
     return -errno;
   };
   const { tunnel } = run;
-  if (tunnel === undefined || tunnel.tx || run.hi(4) !== 0 || (flags & ~(TUNINFO_IPV6 | TUNINFO_FLAGS)) !== 0)
-    return fail(EINVAL);
+  if (tunnel === undefined || run.hi(4) !== 0 || (flags & ~(TUNINFO_IPV6 | TUNINFO_FLAGS)) !== 0) return fail(EINVAL);
   if (((flags & TUNINFO_IPV6) !== 0) !== tunnel.ipv6) return fail(EPROTO);
   if (size !== KEY_SIZE && !OLD_SIZES.includes(size)) return fail(EINVAL);
-  run.u8.set(tunnel.key.subarray(0, size), at);
+  run.u8.set(asReceived(tunnel, (flags & TUNINFO_FLAGS) !== 0).subarray(0, size), at);
   return 0;
+}
+
+/** What was set for sending reads with the ends exchanged, as the other side would see it. */
+function asReceived(tunnel: Tunnel, withFlags: boolean): Uint8Array {
+  if (!tunnel.tx) return tunnel.key;
+  const key = tunnel.key.slice();
+  key.set(tunnel.key.subarray(28, 44), 4);
+  key.set(tunnel.key.subarray(4, 20), 28);
+  new DataView(key.buffer).setUint16(22, withFlags ? tunnelFlags(tunnel.flags) : 0);
+  return key;
+}
+
+/** TUNNEL_* of the flags of skb_set_tunnel_key. */
+function tunnelFlags(flags: number): number {
+  let bits = TUNNEL_CSUM | TUNNEL_KEY | TUNNEL_NOCACHE;
+  if ((flags & 2) !== 0) bits &= ~TUNNEL_CSUM;
+  if ((flags & 4) !== 0) bits |= TUNNEL_DONT_FRAGMENT;
+  if ((flags & 8) !== 0) bits |= TUNNEL_SEQ;
+  if ((flags & 16) !== 0) bits &= ~TUNNEL_KEY;
+  return bits;
 }
 
 function setKey(run: Run, _skb: number, from: number, size: number, flags: number): number {
