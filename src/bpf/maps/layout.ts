@@ -61,7 +61,7 @@ export const ELEM_PREVIOUS = 12;
 /** The key, zero padded to eight bytes; the value follows. */
 export const ELEM_KEY = 16;
 
-// A ring buffer record.
+// A ring buffer record: u32 length and bits, u32 id of the map (the kernel keeps a page number there), the sample.
 export const RING_HEADER = 8;
 export const RING_BUSY = 0x8000_0000;
 export const RING_DISCARD = 0x4000_0000;

@@ -4,7 +4,7 @@
  * errno; lookups from programs answer an address, 0 for none.
  */
 import type { Slab } from '../../core/slab.ts';
-import type { MapInfo } from '../program.ts';
+import type { MapInfo, MapSpec } from '../program.ts';
 import type { Grace } from './grace.ts';
 
 /** What a program does. Keys and values are addresses; `cpu` is the one that runs. */
@@ -17,10 +17,10 @@ export type MapProgramOps = {
   delete(keyAt: number): number;
   /** bpf_map_lookup_percpu_elem. */
   lookupPercpu(keyAt: number, cpu: number): number;
-  /** bpf_map_push_elem, bpf_map_pop_elem, bpf_map_peek_elem (bloom filter: peek asks). */
+  /** bpf_map_push_elem, bpf_map_pop_elem, bpf_map_peek_elem (bloom filter: peekElem asks). */
   push(valueAt: number, flags: number): number;
   pop(valueAt: number): number;
-  peek(valueAt: number): number;
+  peekElem(valueAt: number): number;
   /** bpf_for_each_map_elem: calls `visit` until it returns other than 0; the number of elements visited. */
   forEach(visit: (keyAt: number, valueAt: number) => number): number;
 };
@@ -50,6 +50,10 @@ export type BpfMap = MapInfo &
     readonly ring?: Ring;
     /** Storage that belongs to objects (sockets, cgroups). */
     readonly storage?: Storage;
+    /** Sockmap and sockhash: puts in the socket at this address (bpf_sock_map_update, bpf_sock_hash_update). */
+    readonly setSocket?: (keyAt: number, sk: number, flags: number) => number;
+    /** Stack traces: stores one, or finds the equal one; its id, or -errno (bpf_get_stackid). */
+    readonly putStack?: (addresses: BigUint64Array, hash: number, flags: number) => number;
     /** No more writes from user space (BPF_MAP_FREEZE). */
     isFrozen(): boolean;
     freeze(): number;
@@ -103,12 +107,16 @@ export type MapHost = {
   random(): number;
   /** A map by id: values of maps of maps, in user space's eyes. */
   map(id: number): BpfMap | undefined;
-  /** A program by id: 0 when a program array of this owner may hold it, else the errno (EBADF: no such program). */
-  program?(id: number, map: MapInfo): number;
+  /** 0 when this map may hold the program of this id, else -errno (-EBADF: no such program, -EINVAL: of another kind). */
+  program?(id: number, map: MapSpec): number;
   /** True when there is a device of this index (devmaps). */
   device?(ifindex: number): boolean;
-  /** Address of the socket behind a handle (sockmap, sockhash, reuseport_sockarray, xskmap), 0 for none. */
-  socket?(handle: number, map: MapInfo): number;
+  /** Address of the socket behind a handle (sockmap, sockhash, reuseport_sockarray, xskmap), or -errno (-EBADF: none). */
+  socket?(handle: number, map: MapSpec): number;
+  /** 64-bit cookie of the socket at this address. */
+  socketCookie?(sk: number): bigint;
+  /** 0 when there is such a perf event or cgroup, else -errno. */
+  handle?(handle: number, map: MapSpec): number;
   /** The value at this address goes away: timers in it are to be cancelled. */
-  dropFields?(map: MapInfo, valueAt: number): void;
+  dropFields?(map: MapSpec, valueAt: number): void;
 };

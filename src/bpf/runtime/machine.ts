@@ -118,9 +118,9 @@ export class Machine implements MapHost {
     return this.env.random();
   }
 
-  /** Whether a program array may hold the program: 0, or the errno. */
+  /** Whether a program array may hold the program: 0, or -errno. */
   program(id: number): number {
-    return this.programs[id] === undefined ? EBADF : 0;
+    return this.programs[id] === undefined ? -EBADF : 0;
   }
 
   device(ifindex: number): boolean {

@@ -54,7 +54,7 @@ export const mapHelpers: HelperTable = new Map<number, HelperImpl>([
   [3, { call: (run, map, key) => mapOf(run, map).delete(key >>> 0), ret: 'int' }],
   [87, { call: push, ret: 'int', wide: wide(3) }],
   [88, { call: (run, map, at) => mapOf(run, map).pop(at >>> 0), ret: 'int' }],
-  [89, { call: (run, map, at) => mapOf(run, map).peek(at >>> 0), ret: 'int' }],
+  [89, { call: (run, map, at) => mapOf(run, map).peekElem(at >>> 0), ret: 'int' }],
   [164, { call: forEach, ret: 'int', wide: wide(4) }],
   [195, { call: lookupPercpu, ret: 'u32' }],
 ]);
