@@ -6,7 +6,7 @@ import { EINVAL } from '../../core/errno.ts';
 import type { Verifier } from './env.ts';
 import { markStackRead, markStackWrite } from './live-stack.ts';
 import { acquireRef, releaseRef } from './refs.ts';
-import { CONST_PTR_TO_DYNPTR, isConst, PTR_TO_STACK, type Reg } from './reg.ts';
+import { CONST_PTR_TO_DYNPTR, PTR_TO_STACK, type Reg } from './reg.ts';
 import { checkStackBounds, frameOf, writeStack } from './stack.ts';
 import { destroyDynptrAt } from './stack-objects.ts';
 import { type FuncState, STACK_DYNPTR, STACK_INVALID } from './state.ts';
@@ -29,7 +29,7 @@ const BAD_PLACE = -2;
  * there cannot be one.
  */
 export function objectSlot(v: Verifier, reg: Reg, what: string, slots: number): number {
-  if (!isConst(reg)) {
+  if (reg.mask !== 0n) {
     v.note(`${what} has to be at a constant offset`);
     return BAD_PLACE;
   }

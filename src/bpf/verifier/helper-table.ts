@@ -295,9 +295,9 @@ const ROWS: readonly Row[] = [
   [57, INT, [CTX, ANY, ANY, OUT, SIZE]], // getsockopt
   [59, INT, [CTX, ANY]], // sock_ops_cb_flags_set
   [64, INT, [CTX, IN, SIZE]], // bind
-  [84, SOCKET_OR_NULL, [CTX, IN, SIZE, ANY, ANY], PKT], // sk_lookup_tcp
-  [85, SOCKET_OR_NULL, [CTX, IN, SIZE, ANY, ANY], PKT], // sk_lookup_udp
-  [99, SOCK_COMMON_OR_NULL, [CTX, IN, SIZE, ANY, ANY], PKT], // skc_lookup_tcp
+  [84, SOCKET_OR_NULL, [CTX, IN, SIZE0, ANY, ANY], PKT], // sk_lookup_tcp
+  [85, SOCKET_OR_NULL, [CTX, IN, SIZE0, ANY, ANY], PKT], // sk_lookup_udp
+  [99, SOCK_COMMON_OR_NULL, [CTX, IN, SIZE0, ANY, ANY], PKT], // skc_lookup_tcp
   [86, INT, [SOCK_RELEASE]], // sk_release
   [95, SOCKET_OR_NULL, [SOCK_COMMON]], // sk_fullsock
   [96, TCP_SOCK_OR_NULL, [SOCK_COMMON]], // tcp_sock

@@ -122,14 +122,17 @@ export function checkMapAccess(
   }
 }
 
-/** What a lookup finds in them is an interface's number; writing it would not move the entry. */
-const VALUES_READ_ONLY: ReadonlySet<number> = new Set([BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH]);
+/** Flags of a map, with those that its type brings with it: programs may not write to device maps. */
+export function programFlags(map: MapInfo): number {
+  const device = map.type === BPF_MAP_TYPE_DEVMAP || map.type === BPF_MAP_TYPE_DEVMAP_HASH;
+  return device ? map.flags | BPF_F_RDONLY_PROG : map.flags;
+}
 
 /** Read-only and write-only maps. */
 export function checkMapAccessType(v: Verifier, reg: Reg, off: number, size: number, access: 'read' | 'write'): void {
   const map = reg.map as MapInfo;
   const forbidden = access === 'write' ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG;
-  if ((map.flags & forbidden) === 0 && !(access === 'write' && VALUES_READ_ONLY.has(map.type))) return;
+  if ((programFlags(map) & forbidden) === 0) return;
   const what = access === 'write' ? 'write into' : 'read from';
   v.reject(EACCES, `${what} map forbidden, value_size=${map.valueSize} off=${off} size=${size}`);
 }

@@ -42,7 +42,7 @@ function resolveValueArg(v: Verifier, arg: Arg, meta: CallMeta): Arg {
 
 /** The constant that a stack key of an array holds, when it is known; -1 otherwise. */
 function constantKey(v: Verifier, key: Reg, keySize: number): bigint {
-  if (!v.bpfCapable || key.type !== PTR_TO_STACK || !isConst(key)) return -1n;
+  if (!v.bpfCapable || key.type !== PTR_TO_STACK || key.mask !== 0n) return -1n;
   const at = key.off + Number(BigInt.asIntN(64, key.value));
   const slot = frameOf(v, key).stack[spiOf(at)];
   if (slot === undefined) return -1n;

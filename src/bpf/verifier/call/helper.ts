@@ -12,6 +12,7 @@ import { typeName } from '../print.ts';
 import { clearCallerSaved } from '../read.ts';
 import { checkResourceLeak, releaseRef } from '../refs.ts';
 import { isConst, PTR_TO_MAP_VALUE } from '../reg.ts';
+import { programFlags } from '../regions.ts';
 import { clobberStack } from '../stack.ts';
 import { checkArg } from './args.ts';
 import { findVma, forEachMapElem, loop, timerSetCallback, userRingbufDrain } from './callbacks.ts';
@@ -86,7 +87,7 @@ function recordMap(v: Verifier, id: number, meta: CallMeta): void {
   if (index < 0) info.mapIndex = -2;
   recordKey(info, meta.constKey);
   if (!RECORDED.has(id)) return;
-  if ((map.flags & BPF_F_RDONLY_PROG) !== 0 && CHANGING.has(id)) v.reject(EACCES, 'write into map forbidden');
+  if ((programFlags(map) & BPF_F_RDONLY_PROG) !== 0 && CHANGING.has(id)) v.reject(EACCES, 'write into map forbidden');
 }
 
 function recordKey(info: InsnInfo, key: bigint): void {

@@ -3,7 +3,6 @@ import { EINVAL } from '../../../core/errno.ts';
 import type { MapInfo, MapRecord } from '../../program.ts';
 import type { Verifier } from '../env.ts';
 import { acquireLock, releaseLock } from '../refs.ts';
-import { isConst } from '../reg.ts';
 import type { CallMeta } from './meta.ts';
 
 type FieldName = 'bpf_spin_lock' | 'bpf_timer' | 'bpf_wq';
@@ -17,7 +16,7 @@ const FIELD: Readonly<Record<FieldName, keyof MapRecord>> = {
 function checkField(v: Verifier, regno: number, name: FieldName): MapInfo {
   const reg = v.regs[regno];
   const map = reg.map as MapInfo;
-  if (!isConst(reg))
+  if (reg.mask !== 0n)
     v.reject(EINVAL, `R${regno} doesn't have constant offset. ${name} has to be at the constant offset`);
   if (map.record === undefined && (map.btfValueType ?? 0) === 0)
     v.reject(EINVAL, `map '${map.name}' has to have BTF in order to use ${name}`);

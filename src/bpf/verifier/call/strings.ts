@@ -3,7 +3,7 @@ import { EACCES, EINVAL, ENOTSUPP } from '../../../core/errno.ts';
 import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from '../../../wire/uapi/bpf.ts';
 import type { MapInfo } from '../../program.ts';
 import type { Verifier } from '../env.ts';
-import { isConst, PTR_TO_MAP_VALUE, type Reg } from '../reg.ts';
+import { PTR_TO_MAP_VALUE, type Reg } from '../reg.ts';
 import { checkMapAccess } from '../regions.ts';
 
 /** The program cannot write to the map, and nobody else will any more. */
@@ -15,7 +15,7 @@ export function checkConstString(v: Verifier, regno: number): void {
   const map = reg.map as MapInfo;
   if (reg.type !== PTR_TO_MAP_VALUE) v.reject(EINVAL, `R${regno} is not a map value`);
   if (!isReadOnlyMap(map)) v.reject(EACCES, `R${regno} does not point to a readonly map'`);
-  if (!isConst(reg)) v.reject(EACCES, `R${regno} is not a constant address'`);
+  if (reg.mask !== 0n) v.reject(EACCES, `R${regno} is not a constant address'`);
   if (map.type !== BPF_MAP_TYPE_ARRAY) v.reject(EACCES, 'no direct value access support for this map type');
   checkMapAccess(v, regno, reg.off, map.valueSize - reg.off, false, 'helper');
   if (map.maxEntries !== 1) v.reject(ENOTSUPP, 'direct value access on string failed');
