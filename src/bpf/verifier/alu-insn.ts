@@ -1,27 +1,18 @@
 /** Arithmetic instructions on registers that may hold pointers. */
 import { EACCES, EINVAL } from '../../core/errno.ts';
-import {
-  BPF_ADD,
-  BPF_ALU64,
-  BPF_AND,
-  BPF_END,
-  BPF_MOV,
-  BPF_NEG,
-  BPF_OR,
-  BPF_SUB,
-  BPF_X,
-  classOf,
-  type Insn,
-} from '../insn.ts';
-import { aluEndian, aluMov32, aluMovsx, aluScalar, keepsValueSx } from './alu.ts';
+import { BPF_ADD, BPF_ALU64, BPF_END, BPF_MOV, BPF_NEG, BPF_SUB, BPF_X, classOf, type Insn } from '../insn.ts';
+import { aluEndian, aluMov32, aluMovsx, aluScalar, keepsValueSx, setSign, signMaskFork } from './alu.ts';
 import type { Verifier } from './env.ts';
-import { pushPath } from './paths.ts';
+import { noteContradiction } from './invariants.ts';
+import { pushBranch } from './paths.ts';
 import { movePointer } from './pointer-alu.ts';
 import { markPrecise } from './precision.ts';
 import { leaksPointer } from './read.ts';
-import { BPF_ADD_CONST, isConst, Reg, S32_MAX, SCALAR_VALUE } from './reg.ts';
+import { BPF_ADD_CONST, BPF_ADD_CONST32, BPF_ADD_CONST64, Reg, S32_MAX, S32_MIN, SCALAR_VALUE } from './reg.ts';
+import { lowS32, toS64 } from './scalar.ts';
 import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
 import { operatorText } from './text.ts';
+import { tnumSubregIsConst } from './tnum.ts';
 import { setKnown, setUnknown } from './values.ts';
 
 /** Fields and initialisation of the registers were checked. */
@@ -33,10 +24,9 @@ export function walkAlu(v: Verifier, insn: Insn): void {
     if (leaksPointer(v, dst)) v.reject(EACCES, `R${insn.dst} pointer arithmetic prohibited`);
     if (dst.type !== SCALAR_VALUE) setUnknown(v, dst);
     else if (op === BPF_NEG) {
-      clearScalarId(dst);
       aluScalar(BPF_NEG, is64, dst, dst);
+      noteContradiction(v, dst, 'alu');
     } else {
-      clearScalarId(dst);
       // 64-bit class: an unconditional swap; otherwise to little endian (nothing to swap) or to big endian.
       aluEndian(dst, insn.imm, is64 || (insn.code & BPF_X) !== 0);
     }
@@ -58,10 +48,12 @@ export function walkAlu(v: Verifier, insn: Insn): void {
     return movePointer(v, insn, ptr, src);
   }
   if (dst.precise && (insn.code & BPF_X) !== 0) markPrecise(v, insn.src);
-  if ((op === BPF_AND || op === BPF_OR) && isConst(src)) forkOnSign(v, dst, is64);
-  // A register used with itself: the operand must not change while the result is made.
-  aluScalar(op, is64, dst, src === dst ? src.clone() : src);
-  linkSum(v, op, is64, dst, src);
+  forkOnSign(v, op, dst, src);
+  // A register used with itself: what it was decides about the link.
+  const operand1 = src === dst ? src.clone() : src;
+  aluScalar(op, is64, dst, operand1);
+  noteContradiction(v, dst, 'alu');
+  linkSum(v, op, is64, dst, operand1);
 }
 
 /** Immediate operands stand in a register of their own. */
@@ -74,20 +66,24 @@ function operand(v: Verifier, insn: Insn): Reg {
 
 /** After `r1 = r2; r1 += 4` a comparison of one still tells about the other: the distance is kept beside the id. */
 function linkSum(v: Verifier, op: number, is64: boolean, dst: Reg, src: Reg): void {
-  if (!v.bpfCapable || op !== BPF_ADD || !is64 || dst.id === 0 || !isConst(src)) return clearScalarId(dst);
-  if ((dst.id & BPF_ADD_CONST) !== 0 || src.value > BigInt(S32_MAX)) return clearScalarId(dst);
-  dst.id |= BPF_ADD_CONST;
-  dst.off = Number(src.value);
+  const isSum = op === BPF_ADD || op === BPF_SUB;
+  // One distance is all that is kept.
+  if (!v.bpfCapable || !isSum || dst.id === 0 || (dst.id & BPF_ADD_CONST) !== 0) return clearScalarId(dst);
+  if (is64 ? src.mask !== 0n : !tnumSubregIsConst(src)) return clearScalarId(dst);
+  const value = is64 ? toS64(src.value) : BigInt(lowS32(src.value));
+  const distance = op === BPF_ADD ? value : -value;
+  if (value < BigInt(S32_MIN) || value > BigInt(S32_MAX) || distance > BigInt(S32_MAX)) return clearScalarId(dst);
+  dst.id |= is64 ? BPF_ADD_CONST64 : BPF_ADD_CONST32;
+  dst.off = Number(distance);
 }
 
-/** `dst &= K` where dst is 0 or -1 (the result of an arithmetic shift): both are walked, each exact. */
-function forkOnSign(v: Verifier, dst: Reg, is64: boolean): void {
-  const fork = is64 ? dst.smin === -1n && dst.smax === 0n : dst.s32min === -1 && dst.s32max === 0;
-  if (!fork) return;
-  const other = v.state.clone();
-  pushPath(v, other, v.insn, v.insn);
-  setKnown(v, other.frame.regs[v.insns[v.insn].dst], 0n);
-  setKnown(v, dst, is64 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn);
+/** `dst &= K` or `dst |= K` where dst is 0 or -1 (the result of an arithmetic shift): both are walked, each exact. */
+function forkOnSign(v: Verifier, op: number, dst: Reg, src: Reg): void {
+  const width = signMaskFork(op, dst, src);
+  if (width === 0) return;
+  const other = pushBranch(v, v.insn, v.insn);
+  setSign(other.frame.regs[v.insns[v.insn].dst], width, 0);
+  setSign(dst, width, -1);
 }
 
 function walkMov(v: Verifier, insn: Insn, dst: Reg, is64: boolean): void {

@@ -126,6 +126,7 @@ export class Verifier {
   prevProcessed = 0;
   prevJumpsProcessed = 0;
   totalStates = 0;
+  statesKept = 0;
   peakStates = 0;
   maxStatesPerInsn = 0;
   idGenerator = 0;

@@ -2,6 +2,7 @@
  * Bounds that contradict each other: refinement of a branch that can not be taken, which the analysis did not notice.
  * Linux notes it in the log and forgets the register's bounds.
  */
+import type { Verifier } from './env.ts';
 import type { Reg } from './reg.ts';
 import { boundsContradiction, unbound } from './scalar.ts';
 
@@ -10,6 +11,12 @@ const hex = (n: bigint | number): string => {
   // printf's %#x writes zero without a prefix, but the kernel's always has one.
   return `0x${unsigned.toString(16)}`;
 };
+
+/** Notes in the log, and forgets, bounds of `reg` that contradict each other after `where`. */
+export function noteContradiction(v: Verifier, reg: Reg, where: string): void {
+  const line = repairBounds(reg, where);
+  if (line !== '') v.note(line);
+}
 
 /**
  * Checks one register after `where` ("alu", "true_reg1", ...). When its bounds contradict each other they are forgotten,

@@ -6,6 +6,7 @@ import { isMayGoto } from './cfg.ts';
 import { jumpTarget } from './check-insn.ts';
 import type { Verifier } from './env.ts';
 import { noteLinked } from './history.ts';
+import { noteContradiction } from './invariants.ts';
 import { collectLinked, syncLinked } from './linked.ts';
 import { isNotNull, markNotNull, markNullOrNot } from './null.ts';
 import { flip, isAnyPacketPointer, learnPacketRange, packetBranchTaken } from './packet.ts';
@@ -15,7 +16,6 @@ import { findPreviousEntry, widen } from './prune.ts';
 import { leaksPointer } from './read.ts';
 import { baseType, mayBeNull, PTR_TO_BTF_ID, Reg, SCALAR_VALUE } from './reg.ts';
 import { lowU32 } from './scalar.ts';
-import { idBase } from './scalar-id.ts';
 import { setKnown } from './values.ts';
 
 /** The value in the view of the comparison when it is constant. */
@@ -73,18 +73,22 @@ export function walkConditional(v: Verifier, insn: Insn): number {
   }
 
   const linked: number[] = [];
-  if (fromReg && src.type === SCALAR_VALUE && src.id !== 0) collectLinked(v.state, src.id, linked);
-  if (dst.type === SCALAR_VALUE && dst.id !== 0 && (src.type !== SCALAR_VALUE || idBase(src.id) !== idBase(dst.id)))
-    collectLinked(v.state, dst.id, linked);
+  // Two operands of one id are collected twice, as in the kernel: fewer others find a place.
+  if (fromReg && src.type === SCALAR_VALUE && src.id !== 0) collectLinked(v, src.id, linked);
+  if (dst.type === SCALAR_VALUE && dst.id !== 0) collectLinked(v, dst.id, linked);
   if (linked.length > 2) noteLinked(v, linked);
 
   const here = v.state;
   const other = pushBranch(v, target, v.insn);
   const otherDst = other.frame.regs[insn.dst];
   const otherSrc = fromReg ? other.frame.regs[insn.src] : src.clone();
-  if (dst.type === SCALAR_VALUE && src.type === SCALAR_VALUE && dst !== src) {
+  if (dst.type === SCALAR_VALUE && src.type === SCALAR_VALUE) {
     refine(op, is32, otherDst, otherSrc, true);
     refine(op, is32, dst, src, false);
+    noteContradiction(v, otherDst, 'true_reg1');
+    noteContradiction(v, otherSrc, 'true_reg2');
+    noteContradiction(v, dst, 'false_reg1');
+    noteContradiction(v, src, 'false_reg2');
     if (fromReg && src.id !== 0) {
       syncLinked(here, src, linked);
       syncLinked(other, otherSrc, linked);

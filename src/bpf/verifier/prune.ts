@@ -205,6 +205,8 @@ function recordState(v: Verifier, list: Explored[]): void {
   const recorded = cur.clone();
   recorded.branches = 1;
   list.push({ state: recorded, hits: 0, misses: 0 });
+  v.statesKept++;
+  v.peakStates = Math.max(v.peakStates, v.statesKept);
   cur.parent = recorded;
   cur.firstInsn = v.insn;
   cur.dfsDepth = recorded.dfsDepth + 1;

@@ -47,8 +47,13 @@ export const U32_MAX = 0xffff_ffff;
 export const S32_MAX = 0x7fff_ffff;
 export const S32_MIN: number = -0x8000_0000;
 
-/** `id` bit: this register differs from the others of its id by the constant `off` (linked scalars). */
-export const BPF_ADD_CONST: number = 1 << 30;
+/**
+ * `id` bits: this register differs from the others of its id by the constant `off` (linked scalars), added with a 64-bit
+ * or a 32-bit operation; BPF_ADD_CONST is either.
+ */
+export const BPF_ADD_CONST64: number = 1 << 30;
+export const BPF_ADD_CONST32: number = 1 << 29;
+export const BPF_ADD_CONST: number = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 
 /** `range` of a packet pointer after a comparison that found it beyond or at the packet's end. */
 export const BEYOND_PKT_END = -2;
