@@ -40,6 +40,11 @@ export type Closeness = 'loose' | 'within' | 'exact';
 
 /** Ids of the recorded state, and what they are called in the present one. */
 class IdMap {
+  /** Names of scalars without an id; nobody sees them. */
+  #nameless: number;
+  constructor(v: Verifier) {
+    this.#nameless = v.idGenerator;
+  }
   readonly #there = new Map<number, number>();
   readonly #back = new Map<number, number>();
   same(old: number, cur: number): boolean {
@@ -53,8 +58,8 @@ class IdMap {
     return true;
   }
   /** A scalar without an id stands alone, and may not stand for two linked ones. */
-  sameScalar(v: Verifier, old: number, cur: number): boolean {
-    return this.same(old === 0 ? v.newId() : old, cur === 0 ? v.newId() : cur);
+  sameScalar(old: number, cur: number): boolean {
+    return this.same(old === 0 ? ++this.#nameless : old, cur === 0 ? ++this.#nameless : cur);
   }
 }
 
@@ -116,7 +121,7 @@ const RANGED: ReadonlySet<number> = new Set([
   PTR_TO_TP_BUFFER,
 ]);
 
-function regSafe(v: Verifier, old: Reg, cur: Reg, ids: IdMap, how: Closeness): boolean {
+function regSafe(old: Reg, cur: Reg, ids: IdMap, how: Closeness): boolean {
   if (how === 'exact') return identical(old, cur, ids);
   if (old.type === NOT_INIT) return true;
   if (old.type !== cur.type) return false;
@@ -126,7 +131,7 @@ function regSafe(v: Verifier, old: Reg, cur: Reg, ids: IdMap, how: Closeness): b
     if ((old.id & BPF_ADD_CONST) !== (cur.id & BPF_ADD_CONST)) return false;
     if ((old.id & BPF_ADD_CONST) !== 0 && old.off !== cur.off) return false;
     return (
-      rangeWithin(old, cur) && tnumIn(old, cur) && ids.sameScalar(v, old.id & ~BPF_ADD_CONST, cur.id & ~BPF_ADD_CONST)
+      rangeWithin(old, cur) && tnumIn(old, cur) && ids.sameScalar(old.id & ~BPF_ADD_CONST, cur.id & ~BPF_ADD_CONST)
     );
   }
   if (RANGED.has(type))
@@ -175,7 +180,7 @@ function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how:
       const oldScalar = scalarOf(v, a, scratchOld);
       const curScalar = scalarOf(v, b, scratchCur);
       if (oldScalar !== undefined && curScalar !== undefined) {
-        if (!regSafe(v, oldScalar, curScalar, ids, how)) return false;
+        if (!regSafe(oldScalar, curScalar, ids, how)) return false;
         continue;
       }
     }
@@ -189,7 +194,7 @@ function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how:
     }
     switch (a.types >>> 28) {
       case STACK_SPILL:
-        if (!regSafe(v, a.reg, b.reg, ids, how)) return false;
+        if (!regSafe(a.reg, b.reg, ids, how)) return false;
         break;
       case STACK_DYNPTR:
         if (!sameKind(a.reg, b.reg) || !ids.same(a.reg.refId, b.reg.refId) || !ids.same(a.reg.id, b.reg.id))
@@ -226,7 +231,7 @@ function refsSame(old: State, cur: State, ids: IdMap): boolean {
 export function statesEqual(v: Verifier, old: State, cur: State, how: Closeness): boolean {
   if (old.depth !== cur.depth || old.inSleepable !== cur.inSleepable) return false;
   if (old.speculative && !cur.speculative) return false;
-  const ids = new IdMap();
+  const ids = new IdMap(v);
   if (!refsSame(old, cur, ids)) return false;
   for (let f = 0; f <= old.depth; f++) {
     const a = old.frames[f];
@@ -237,7 +242,7 @@ export function statesEqual(v: Verifier, old: State, cur: State, how: Closeness)
     const pc = f === old.depth ? old.insn : old.frames[f + 1].callsite;
     const alive = how === 'exact' ? 0x7ff : v.info[pc].liveRegs;
     for (let i = 0; i <= 10; i++)
-      if (((alive >> i) & 1) !== 0 && !regSafe(v, a.regs[i], b.regs[i], ids, how)) return false;
+      if (((alive >> i) & 1) !== 0 && !regSafe(a.regs[i], b.regs[i], ids, how)) return false;
     if (!stackSafe(v, a, b, ids, how)) return false;
   }
   return true;

@@ -318,12 +318,21 @@ export function markSlotPrecise(v: Verifier, frame: number, spi: number): void {
 export function propagatePrecision(v: Verifier, old: State, state: State): boolean {
   if (!v.bpfCapable) return false;
   const t = new Tracked(old.depth);
-  old.frames.forEach((frame, f) => {
-    for (let i = 0; i < 10; i++) if (frame.regs[i].type === SCALAR_VALUE && frame.regs[i].precise) t.add(i, f);
+  for (let f = old.depth; f >= 0; f--) {
+    const names: string[] = [];
+    const frame = old.frames[f];
+    for (let i = 0; i < 10; i++) {
+      if (frame.regs[i].type !== SCALAR_VALUE || !frame.regs[i].precise) continue;
+      t.add(i, f);
+      names.push(`r${i}`);
+    }
     frame.stack.forEach((slot, spi) => {
-      if (slot.spilledScalar && slot.reg.precise) t.slots[f].add(spi);
+      if (!slot.spilledScalar || !slot.reg.precise) return;
+      t.slots[f].add(spi);
+      names.push(`fp-${(spi + 1) * 8}`);
     });
-  });
+    if (names.length > 0 && v.log.everyPath) v.log.write(`frame ${f}: propagating ${names.join(',')}\n`);
+  }
   if (t.empty) return false;
   return trace(v, state, t, state.insn);
 }

@@ -94,10 +94,10 @@ export function walkAll(v: Verifier): void {
     showState = false;
     info.seen = true;
     v.liveStack.begin(v);
-    v.prevInsn = pc;
     const problem = checkWalked(insn, regs, options);
     if (problem !== undefined) v.reject(problem.errno, problem.message);
     const next = step(v, insn, pc);
+    v.prevInsn = pc;
     v.liveStack.commit(pc);
     if (next === undefined) {
       if (!nextPath(v)) return;
