@@ -25,8 +25,11 @@ function recordedText(verdict: Recorded): string {
   return `errno ${errno}: ${message.startsWith('old state: ') ? 'infinite loop detected' : message}`;
 }
 
+/** What looked like an address was taken out of the recorded messages. */
 const verdictText = ({ ok, errno, message }: Verdict): string =>
-  ok ? 'ok' : `errno ${errno}: ${message.replace(/^(infinite loop detected) at insn \d+$/, '$1')}`;
+  ok
+    ? 'ok'
+    : `errno ${errno}: ${message.replace(/^(infinite loop detected) at insn \d+$/, '$1').replace(/0xffff[0-9a-f]{12}/g, 'PTR')}`;
 
 const hex = (text: string): Insn[] => decodeInsns(new Uint8Array(Buffer.from(text, 'hex')));
 const insn = (code: number, dst = 0, src = 0, off = 0, imm = 0): Insn => ({ code, dst, src, off, imm });

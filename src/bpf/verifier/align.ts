@@ -1,6 +1,7 @@
 /** Alignment of memory accesses (always for the stack and for atomics; everywhere with BPF_F_STRICT_ALIGNMENT). */
 import { EACCES } from '../../core/errno.ts';
 import type { Verifier } from './env.ts';
+import { unsignedText } from './print.ts';
 import {
   baseType,
   PTR_TO_ARENA,
@@ -17,7 +18,6 @@ import {
   PTR_TO_XDP_SOCK,
   type Reg,
 } from './reg.ts';
-import { varOffText } from './text.ts';
 import { tnumAdd, tnumIsAligned } from './tnum.ts';
 
 /** Ethernet frames start two bytes before a 4-byte boundary, so that the IP header is aligned. */
@@ -35,6 +35,10 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [PTR_TO_XDP_SOCK, 'xdp_sock '],
 ]);
 
+/** A constant as a number, else value and mask. */
+const offsetText = (reg: Reg): string =>
+  reg.mask === 0n ? unsignedText(reg.value) : `(0x${reg.value.toString(16)}; 0x${reg.mask.toString(16)})`;
+
 export function checkAlignment(v: Verifier, reg: Reg, off: number, size: number, strictOnce: boolean): void {
   const type = baseType(reg.type);
   if (size === 1 || type === PTR_TO_ARENA) return;
@@ -44,7 +48,7 @@ export function checkAlignment(v: Verifier, reg: Reg, off: number, size: number,
   const at = tnumAdd({ value: reg.value, mask: reg.mask }, { value: fixed, mask: 0n });
   if (tnumIsAligned(at, size)) return;
   const where = packet
-    ? `packet access off ${NET_IP_ALIGN}+${varOffText(reg)}+${reg.off}+${off}`
-    : `${NAMES.get(type) ?? ''}access off ${varOffText(reg)}+${reg.off}+${off}`;
+    ? `packet access off ${NET_IP_ALIGN}+${offsetText(reg)}+${reg.off}+${off}`
+    : `${NAMES.get(type) ?? ''}access off ${offsetText(reg)}+${reg.off}+${off}`;
   v.reject(EACCES, `misaligned ${where} size ${size}`);
 }

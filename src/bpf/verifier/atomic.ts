@@ -17,6 +17,7 @@ import {
   PTR_TO_XDP_SOCK,
   type Reg,
 } from './reg.ts';
+import { setUnknown } from './values.ts';
 
 const NOT_ATOMIC: ReadonlySet<number> = new Set([
   PTR_TO_CTX,
@@ -49,6 +50,8 @@ export function walkAtomic(v: Verifier, insn: Insn): void {
   checkPointer(v, insn.dst, dst, 'stores into');
   const fetched = atomicWrites(insn);
   if (fetched >= 10) v.reject(EACCES, 'frame pointer is read only');
+  // The register that gets the old value loses its own first, be it the address.
+  if (fetched === insn.dst) setUnknown(v, dst);
   // The old value is read before anything is written; what it reads may not be an address.
   checkMemAccess(v, insn.dst, insn.off, size, { write: false, regno: undefined, aligned: true });
   if (fetched >= 0) checkMemAccess(v, insn.dst, insn.off, size, { write: false, regno: fetched, aligned: true });

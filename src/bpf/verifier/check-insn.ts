@@ -39,6 +39,8 @@ export type InsnError = { readonly errno: number; readonly message: string };
 
 export const refuse = (message: string, errno: number = EINVAL): InsnError => ({ errno, message });
 
+/** A process has its standard streams open: file descriptors up to here are no maps but exist. */
+const STDERR = 2;
 const MAX_SUBPROGS = 256;
 const MAX_USED_MAPS = 64;
 /** Offsets into objects stay below this (BPF_MAX_VAR_OFF). */
@@ -155,7 +157,11 @@ function checkLdImm64(
       return refuse('unrecognized bpf_ld_imm64 insn');
   }
   const map = context.maps[insn.imm];
-  if (map === undefined) return refuse(`fd ${insn.imm} is not pointing to valid bpf_map`, EBADF);
+  if (map === undefined)
+    return refuse(
+      `fd ${insn.imm} is not pointing to valid bpf_map`,
+      insn.imm >= 0 && insn.imm <= STDERR ? EINVAL : EBADF,
+    );
   used.add(insn.imm);
   if (used.size > MAX_USED_MAPS)
     return refuse(`The total number of maps per program has reached the limit of ${MAX_USED_MAPS}`, E2BIG);

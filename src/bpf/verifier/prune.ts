@@ -122,8 +122,7 @@ function compareOpen(v: Verifier, old: State, cur: State): Found {
   const insn = v.insns[v.insn];
   if (old.frame.inAsyncCallback && old.frame.asyncEntries !== cur.frame.asyncEntries) return 'miss';
   if (isIterNext(insn, v.spec)) return statesEqual(v, old, cur, 'within') && iteratorActive(v, cur) ? 'loop' : 'miss';
-  if (isMayGoto(insn))
-    return old.mayGotoDepth !== cur.mayGotoDepth && statesEqual(v, old, cur, 'within') ? 'loop' : 'miss';
+  if (isMayGoto(insn) && old.mayGotoDepth !== cur.mayGotoDepth && statesEqual(v, old, cur, 'within')) return 'loop';
   if (v.info[v.insn].callsCallback) return statesEqual(v, old, cur, 'within') ? 'loop' : 'miss';
   if (
     mayBeLooping(old, cur) &&

@@ -2,11 +2,12 @@
  * The verifier's entry: is this program safe to run, by the rules of Linux 6.18
  * (Documentation/bpf/verifier.rst).
  */
-import { E2BIG, EINVAL, EPERM } from '../../core/errno.ts';
-import { BPF_PROG_TYPE_CGROUP_SKB, BPF_PROG_TYPE_SOCKET_FILTER } from '../../wire/uapi/bpf.ts';
+import { E2BIG, EINVAL } from '../../core/errno.ts';
 import { disasmInsn } from '../asm/disassemble.ts';
 import { BPF_COMPLEXITY_LIMIT_INSNS } from '../insn.ts';
 import type { LineInfo, ProgramSpec } from '../program.ts';
+import { checkLoad } from '../progtype/index.ts';
+import { checkKfuncKnown } from './call/kfunc.ts';
 import { checkCfg } from './cfg.ts';
 import { checkProgramInsns, isPseudoFunc } from './check-insn.ts';
 import { type Mode, Reject, type Subprog, Verifier } from './env.ts';
@@ -139,7 +140,11 @@ function check(v: Verifier): void {
   const count = spec.insns.length;
   if (count === 0 || count > (v.bpfCapable ? BPF_COMPLEXITY_LIMIT_INSNS : BPF_MAXINSNS)) v.reject(E2BIG, '');
   checkMayLoad(v);
-  const starts = checkProgramInsns(spec.insns, { maps: spec.maps, bpfCapable: v.bpfCapable });
+  const starts = checkProgramInsns(spec.insns, {
+    maps: spec.maps,
+    bpfCapable: v.bpfCapable,
+    checkKfunc: (insn) => checkKfuncKnown(v, insn),
+  });
   if (!Array.isArray(starts)) return v.reject(starts.errno, starts.message);
   v.subprogs = starts.map((start, i) => subprogAt(v, start, starts[i + 1] ?? count, i));
   checkMaps(v);
@@ -162,9 +167,9 @@ function check(v: Verifier): void {
 }
 
 function checkMayLoad(v: Verifier): void {
-  const { type } = v.spec;
-  const open = type === BPF_PROG_TYPE_SOCKET_FILTER || type === BPF_PROG_TYPE_CGROUP_SKB;
-  if (v.mode === 'unpriv' && !open) v.reject(EPERM, '');
+  const { type, expectedAttachType, flags } = v.spec;
+  const error = checkLoad(type, expectedAttachType, flags, v.mode);
+  if (error !== undefined) v.reject(error.errno, error.message);
 }
 
 const TAIL_CALL = 12;

@@ -1,7 +1,8 @@
 /** A call of a kernel function (Documentation/bpf/kfuncs.rst): may it be called here, do its arguments fit, what is known afterwards. */
-import { EACCES, EINVAL } from '../../../core/errno.ts';
+import { EACCES, EINVAL, EPROTO } from '../../../core/errno.ts';
 import { BPF_PROG_TYPE_XDP } from '../../../wire/uapi/bpf.ts';
 import type { Insn } from '../../insn.ts';
+import { type InsnError, refuse } from '../check-insn.ts';
 import { type DynptrKind, dynptrArg, dynptrOf } from '../dynptr.ts';
 import { Reject, type Verifier } from '../env.ts';
 import { clearPacketPointers } from '../invalidate.ts';
@@ -59,10 +60,18 @@ class KfuncMeta {
 
 const XDP_MD_SIZE = 24;
 
+/** A call to a kernel function that there is none of, found before the program is walked. */
+export function checkKfuncKnown(v: Verifier, insn: Insn): InsnError | undefined {
+  if (insn.off !== 0) return refuse('failed to find BTF for kernel function', EPROTO);
+  if (insn.imm === 0 || v.spec.kfuncs?.has(insn.imm) === true) return undefined;
+  return refuse(`kernel btf_id ${insn.imm} is not a function`);
+}
+
 /** Checks the kernel function call at the current instruction and gives R0 to R5 their contents after it. */
 export function checkKfuncCall(v: Verifier, insn: Insn): void {
   const name = v.spec.kfuncs?.get(insn.imm);
-  if (name === undefined) return v.reject(EINVAL, `kernel function ${insn.imm} is not known`);
+  // Number 0 is a weak symbol that was not found; `checkKfuncKnown` has refused the other unknown ones.
+  if (name === undefined) return v.reject(EINVAL, 'invalid kernel function call not eliminated in verifier pass');
   const kfunc = KFUNCS.get(name);
   if (kfunc === undefined) return v.reject(EINVAL, `netloom does not support kernel function ${name}`);
   if (!isGplCompatible(v.spec.license)) v.reject(EINVAL, 'cannot call kernel function from non-GPL compatible program');
