@@ -15,8 +15,11 @@ import { Frame } from './frame.ts';
 import { FunctionWriter } from './function.ts';
 import type { ModuleWriter } from './module.ts';
 
-/** Word of the run block: not 0 when the packets of the batch leave (clsact egress). */
-export const RUN_EGRESS: number = RUN_SCRATCH;
+/**
+ * Word of the run block that says, when a batch starts, which device its packets are on: its index, or 0 for each packet's
+ * incoming one, -1 for its outgoing one.
+ */
+export const RUN_DEVICE: number = RUN_SCRATCH;
 
 export type BatchKind = 'xdp' | 'skb';
 
@@ -29,8 +32,9 @@ export function batchKind(progType: number): BatchKind | undefined {
 // Locals behind the four parameters.
 const [BLOCK, HANDLES, N, RESULTS] = [0, 1, 2, 3];
 const [PACKET, CTX, FP, META_AT, I, OUTER, HEAD] = [4, 5, 6, 7, 8, 9, 10];
-const R0 = 11;
-const LOCALS = [I32, I32, I32, I32, I32, I32, I32, I64];
+const DEVICE = 11;
+const R0 = 12;
+const LOCALS = [I32, I32, I32, I32, I32, I32, I32, I32, I64];
 
 export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): void {
   const func = w.wasm.declare([I32, I32, I32, I32], [], 'batch');
@@ -41,6 +45,7 @@ export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): 
   code.i32(0).get(BLOCK).mem(OP['i32.store'], cell);
   code.get(BLOCK).mem(OP['i32.load'], RUN_CTX).set(CTX);
   code.get(BLOCK).mem(OP['i32.load'], RUN_FP).set(FP);
+  code.get(BLOCK).mem(OP['i32.load'], RUN_DEVICE).set(DEVICE);
   code.block().loop();
   code.get(I).get(N).op(OP['i32.ge_u']).brIf(1);
   code.get(HANDLES).get(I).i32(2).op(OP['i32.shl']).op(OP['i32.add']).mem(OP['i32.load'], 0).tee(PACKET);
@@ -166,8 +171,11 @@ function fillSkb(f: Fields): void {
   f.word(SKB.gsoSize, META.gsoSize);
   f.word(SKB.ingressIfindex, META.iif);
   f.put(SKB.ifindex, () => {
+    // device == -1 ? oif : device == 0 ? iif : device
     f.meta(META.oif);
-    f.meta(META.iif).get(BLOCK).mem(OP['i32.load'], RUN_EGRESS).op(OP.select);
+    f.code.get(DEVICE);
+    f.meta(META.iif).get(DEVICE).op(OP.select);
+    f.code.get(DEVICE).i32(-1).op(OP['i32.eq']).op(OP.select);
   });
   f.put(SKB.protocol, () => swapped(f, META.protocol));
   f.put(SKB.vlanPresent, () => f.meta(META.vlanProto).i32(0).op(OP['i32.ne']));

@@ -10,6 +10,7 @@ import type { FunctionWriter } from './function.ts';
 import { BPF_FUNC_TAIL_CALL, type ImportedHelper } from './imports.ts';
 import { NotCompiled } from './input.ts';
 import { isArray, isHash, writeArrayLookup } from './lookup.ts';
+import { isLpm } from './lookup-lpm.ts';
 
 const BPF_FUNC_MAP_LOOKUP = 1;
 const BPF_FUNC_GET_SMP_PROCESSOR_ID = 8;
@@ -98,8 +99,8 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
   if (isArray(map, cpus)) {
     f.low(2);
     writeArrayLookup(f.code, map, f.a32);
-  } else if (isHash(map, cpus)) {
-    f.low(2).call(w.module.hashLookup(index));
+  } else if (isHash(map, cpus) || isLpm(map)) {
+    f.low(2).call(w.module.lookupOf(index));
   } else return false;
   f.setLow(0);
   return true;

@@ -13,6 +13,7 @@ import type { HelperImpl, HelperTable, KfuncTable } from '../runtime/helper.ts';
 import type { Machine, MachineProgram } from '../runtime/machine.ts';
 import { BadAccess, Regions } from '../runtime/regions.ts';
 import type { Callback, Run } from '../runtime/run.ts';
+import { RUN_DEVICE } from './batch.ts';
 import { CALLS_BACK } from './call.ts';
 import { helperName } from './imports.ts';
 import type { CompiledMap, CompileInput, Facts } from './input.ts';
@@ -215,6 +216,7 @@ export class CompiledProgram implements MachineProgram {
     const engine = this.#engine;
     const outer = engine.current;
     this.#prepare(run);
+    run.dv.setInt32(run.block + RUN_DEVICE, run.ifindex !== 0 ? run.ifindex : run.egress ? -1 : 0, true);
     engine.current = run;
     try {
       this.exports.batch?.(run.block, handles, n, results);

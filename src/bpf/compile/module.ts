@@ -16,6 +16,7 @@ import { controlFlow, functionStarts, type Graph } from './graph.ts';
 import { declareImports, type Imports } from './imports.ts';
 import { type CompileInput, NotCompiled } from './input.ts';
 import { defineHashLookup } from './lookup.ts';
+import { defineLpmLookup, isLpm } from './lookup-lpm.ts';
 import type { Check } from './memory.ts';
 
 /** V8's limit on the bytes of one function. */
@@ -81,8 +82,8 @@ export class ModuleWriter {
     return number;
   }
 
-  /** The function that looks up keys in the hash table `spec.maps[index]`. */
-  hashLookup(index: number): number {
+  /** The function that looks up keys in the hash table or trie `spec.maps[index]`. */
+  lookupOf(index: number): number {
     let func = this.#lookups.get(index);
     if (func === undefined) {
       func = this.wasm.declare([I32], [I32], `lookup_${this.input.spec.maps[index]?.name || index}`);
@@ -115,7 +116,10 @@ export class ModuleWriter {
     if (this.#subs.length > 1) this.#defineCallback();
     const kind = this.input.noBatch ? undefined : batchKind(this.input.spec.type);
     if (kind !== undefined) defineBatch(this, kind, this.input.spec.insns.length <= INLINE_INSNS);
-    for (const [index, func] of this.#lookups) defineHashLookup(wasm, func, this.input.maps[index]);
+    for (const [index, func] of this.#lookups) {
+      const map = this.input.maps[index];
+      (isLpm(map) ? defineLpmLookup : defineHashLookup)(wasm, func, map);
+    }
     if (this.#table >= 0 && this.#subs.length > 1)
       wasm.elements(
         this.#table,
