@@ -161,6 +161,8 @@ test('LD_ABS and LD_IND load in network order; outside of the packet the program
   expect(run(insn(0x30, 0, 0, 0, 15))).toBe(16);
   expect(run(insn(0x50, 0, 7, 0, 4))).toBe(7);
   expect(run(insn(0x20, 0, 0, 0, 13), mov(0, 3))).toBe(0);
+  expect(run(insn(0x30, 0, 0, 0, -0x100000), mov(0, 3))).toBe(3);
+  expect(run(insn(0x28, 0, 0, 0, -1), mov(0, 3))).toBe(0);
   expect(run(insn(0x20, 0, 0, 0, 12), mov(0, 3))).toBe(3);
 });
 

@@ -3,6 +3,7 @@
  * the helpers that need no JavaScript at all (lookups of known maps, bpf_loop).
  */
 import { I32, I64, OP } from '../../core/wasm.ts';
+import { BPF_MAP_TYPE_ARRAY_OF_MAPS } from '../../wire/uapi/bpf.ts';
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, type Insn } from '../insn.ts';
 import * as layout from '../maps/layout.ts';
 import { MAX_TAIL_CALL_CNT, RUN_ARG_HI, RUN_FP, RUN_RET_HI, RUN_TAIL_CALLS } from '../runtime/run.ts';
@@ -96,7 +97,12 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
   const { maps, cpus } = w.module.input;
   const map = maps[index];
   if (map === undefined) return false;
-  if (isArray(map, cpus)) {
+  const key = w.module.input.facts?.insns[pc]?.mapKey;
+  if (isArray(map, cpus) && map.type !== BPF_MAP_TYPE_ARRAY_OF_MAPS && key !== undefined) {
+    const index = Number(BigInt.asUintN(32, key));
+    if (index < map.maxEntries) f.code.i32(map.word(layout.MAP_VALUES) + index * map.word(layout.MAP_STRIDE));
+    else f.code.i32(0);
+  } else if (isArray(map, cpus)) {
     f.low(2);
     writeArrayLookup(f.code, map, f.a32);
   } else if (isHash(map, cpus) || isLpm(map)) {

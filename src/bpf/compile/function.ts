@@ -2,7 +2,8 @@
  * Writes one function of a program: its blocks in the structure that `structure.ts` finds, each instruction by the file for
  * its class. The same writer serves the functions of a module and the body inlined in `batch`.
  */
-import { type Code, F64, OP } from '../../core/wasm.ts';
+import { META, META_BYTES } from '../../core/slab.ts';
+import { type Code, F64, I32, I64, OP } from '../../core/wasm.ts';
 import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from '../../wire/uapi/bpf.ts';
 import {
   BPF_ABS,
@@ -31,7 +32,8 @@ import {
   sizeOf,
 } from '../insn.ts';
 import * as layout from '../maps/layout.ts';
-import { writeAlu } from './alu.ts';
+import { RUN_PACKET } from '../runtime/run.ts';
+import { reverseWord, writeAlu } from './alu.ts';
 import { writeCall } from './call.ts';
 import type { Frame } from './frame.ts';
 import type { Graph } from './graph.ts';
@@ -202,15 +204,40 @@ export class FunctionWriter implements BlockWriter {
   /** LD_ABS and LD_IND: the value in r0, or the end of the function with 0. */
   #packetLoad(insn: Insn, pc: number): void {
     const f = this.frame;
+    const { code } = f;
     const mode = insn.code & 0xe0;
     if (mode !== BPF_ABS && mode !== BPF_IND) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
+    const size = sizeOf(insn.code);
+    const offset = f.local(I32);
+    const meta = f.local(I32);
+    const length = f.local(I32);
     const value = f.local(F64);
     if (mode === BPF_IND) f.low(insn.src).i32(insn.imm).op(OP['i32.add']);
-    else f.code.i32(insn.imm);
-    f.code.i32(sizeOf(insn.code)).call(this.module.imports.load).tee(value);
-    f.code.f64Zero().op(OP['f64.lt']).if().i64(0);
-    this.leave(1);
-    f.code.end().get(value).op(OP['i64.trunc_f64_u']);
+    else code.i32(insn.imm);
+    code.set(offset);
+    // Inside of the packet's data: a plain load.
+    this.pushRun().mem(OP['i32.load'], RUN_PACKET).i32(META_BYTES).op(OP['i32.mul']).tee(meta);
+    code.mem(OP['i32.load'], META.len * 4).set(length);
+    code.get(offset).get(length).op(OP['i32.lt_u']);
+    code.get(offset).i32(size).op(OP['i32.add']).get(length).op(OP['i32.le_u']).op(OP['i32.and']).if(I64);
+    code
+      .get(meta)
+      .mem(OP['i32.load'], META.head * 4)
+      .get(offset)
+      .op(OP['i32.add']);
+    if (size === 4) {
+      code.mem(OP['i32.load'], 0);
+      reverseWord(f);
+    } else if (size === 2) {
+      code.mem(OP['i32.load16_u'], 0).tee(offset).i32(8).op(OP['i32.shr_u']);
+      code.get(offset).i32(8).op(OP['i32.shl']).op(OP['i32.or']).i32(0xffff).op(OP['i32.and']);
+    } else code.mem(OP['i32.load8_u'], 0);
+    code.op(OP['i64.extend_i32_u']).else();
+    // The magic negative offsets, and the failures.
+    code.get(offset).i32(size).call(this.module.imports.load).tee(value);
+    code.f64Zero().op(OP['f64.lt']).if().i64(0);
+    this.leave(2);
+    code.end().get(value).op(OP['i64.trunc_f64_u']).end();
     f.set(0);
   }
 }
