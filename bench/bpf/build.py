@@ -27,6 +27,7 @@ MAPS = {
     "ring": shape(ARRAY, 4, 4, 1024),
     "servers": shape(PERCPU_ARRAY, 4, 24, 64),
     "routes": shape(LPM, 8, 4, 4096, 1),
+    "seen": shape(ARRAY, 4, 8, 256),
     "hops": shape(ARRAY, 4, 16, 64),
 }
 
@@ -81,7 +82,7 @@ def packet():
 
 
 programs = []
-for name in ["empty", "port_filter", "load_balancer", "lpm_router", "alu"]:
+for name in ["empty", "port_filter", "load_balancer", "lpm_router", "alu", "parser"]:
     with tempfile.TemporaryDirectory() as out:
         object = os.path.join(out, "p.o")
         include = "/usr/include/%s-linux-gnu" % platform.machine()
@@ -91,6 +92,7 @@ for name in ["empty", "port_filter", "load_balancer", "lpm_router", "alu"]:
     programs.append({
         "name": name,
         # Repeats are divided by this, so that a measurement of a slow program is not longer.
+        "verifyOnly": name == "parser",
         "weight": 200 if name == "alu" else 1,
         "insns": insns,
         "maps": [{"name": m, **MAPS[m], "contents": [[k.hex(), v.hex()] for k, v in contents(m)]} for m in maps],
