@@ -33,8 +33,9 @@ export function batchKind(progType: number): BatchKind | undefined {
 const [BLOCK, HANDLES, N, RESULTS] = [0, 1, 2, 3];
 const [PACKET, CTX, FP, META_AT, I, OUTER, HEAD] = [4, 5, 6, 7, 8, 9, 10];
 const DEVICE = 11;
-const R0 = 12;
-const LOCALS = [I32, I32, I32, I32, I32, I32, I32, I32, I64];
+const END = 12;
+const R0 = 13;
+const LOCALS = [I32, I32, I32, I32, I32, I32, I32, I32, I32, I64];
 
 export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): void {
   const func = w.wasm.declare([I32, I32, I32, I32], [], 'batch');
@@ -53,10 +54,8 @@ export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): 
   code.get(BLOCK).get(PACKET).mem(OP['i32.store'], RUN_PACKET);
   if (w.imports.tailCalls) code.get(BLOCK).i32(0).mem(OP['i32.store'], RUN_TAIL_CALLS);
   const f = new Fields(code, w);
-  code
-    .get(META_AT)
-    .mem(OP['i32.load'], META.head * 4)
-    .set(HEAD);
+  f.meta(META.head).tee(HEAD);
+  f.meta(META.len).op(OP['i32.add']).set(END);
   code.get(BLOCK).get(HEAD).mem(OP['i32.store'], RUN_META);
   if (kind === 'xdp') fillXdp(f);
   else fillSkb(f);
@@ -72,7 +71,7 @@ export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): 
     });
     code.get(CTX);
     frame.setLow(1);
-    new FunctionWriter(w, frame, w.graphOf(w.main), true).write();
+    new FunctionWriter(w, frame, w.graphOf(w.main), true, (at) => pushField(f, kind, at)).write();
     code.end();
   } else code.get(CTX).get(FP).call(w.main.func);
   code.set(R0);
@@ -83,6 +82,16 @@ export function defineBatch(w: ModuleWriter, kind: BatchKind, inline: boolean): 
   code.i32(0).get(OUTER).mem(OP['i32.store'], cell);
   w.wasm.define(func, locals, code);
   w.wasm.export('batch', 'func', func);
+}
+
+/** Pushes a field of the context from where it comes from: the program's first block asks before anything has changed. */
+function pushField(f: Fields, kind: BatchKind, at: number): boolean {
+  const data = kind === 'xdp' ? XDP.data : SKB.data;
+  const end = kind === 'xdp' ? XDP.dataEnd : SKB.dataEnd;
+  if (at === data) f.code.get(HEAD);
+  else if (at === end) f.code.get(END);
+  else return false;
+  return true;
 }
 
 /** Moves words between metadata and context, those that the program looks at. */
@@ -134,16 +143,10 @@ class Fields {
   }
 }
 
-function dataEnd(f: Fields): Code {
-  f.code.get(HEAD);
-  return f.meta(META.len).op(OP['i32.add']);
-}
-
 function fillXdp(f: Fields): void {
   // data and data_end always: helpers look at them too.
   f.code.get(CTX).get(HEAD).mem(OP['i32.store'], XDP.data);
-  f.code.get(CTX);
-  dataEnd(f).mem(OP['i32.store'], XDP.dataEnd);
+  f.code.get(CTX).get(END).mem(OP['i32.store'], XDP.dataEnd);
   f.put(XDP.dataMeta, () => f.code.get(HEAD));
   f.word(XDP.ingressIfindex, META.iif);
   f.word(XDP.rxQueueIndex, META.cb + CB_QUEUE_MAPPING);
@@ -159,8 +162,7 @@ function swapped(f: Fields, word: number): Code {
 function fillSkb(f: Fields): void {
   const { code } = f;
   code.get(CTX).get(HEAD).mem(OP['i32.store'], SKB.data);
-  code.get(CTX);
-  dataEnd(f).mem(OP['i32.store'], SKB.dataEnd);
+  code.get(CTX).get(END).mem(OP['i32.store'], SKB.dataEnd);
   f.put(SKB.dataMeta, () => code.get(HEAD));
   f.word(SKB.len, META.len);
   f.word(SKB.wireLen, META.len);

@@ -72,7 +72,7 @@ function writeHelper(w: FunctionWriter, helper: ImportedHelper, callsBack: boole
   // The frame of a callback lies below this one.
   let outer = -1;
   if (callsBack) {
-    outer = f.local(I32);
+    outer = f.named('outer', I32);
     code.get(block).mem(OP['i32.load'], RUN_FP).set(outer);
     code.get(block).get(f.base).mem(OP['i32.store'], RUN_FP);
   }
@@ -103,7 +103,8 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
     if (index < map.maxEntries) f.code.i32(map.word(layout.MAP_VALUES) + index * map.word(layout.MAP_STRIDE));
     else f.code.i32(0);
   } else if (isArray(map, cpus)) {
-    f.low(2);
+    const at = w.known(2);
+    if (at?.kind !== 'stack' || !w.storedWord(at.off)) f.low(2).mem(OP['i32.load'], 0);
     writeArrayLookup(f.code, map, f.a32);
   } else if (isHash(map, cpus) || isLpm(map)) {
     f.low(2).call(w.module.lookupOf(index));
@@ -116,8 +117,8 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
 function writeLoop(w: FunctionWriter): void {
   const f = w.frame;
   const { code } = f;
-  const i = f.local(I64);
-  const n = f.local(I64);
+  const i = f.named('loop', I64);
+  const n = f.named('count', I64);
   const result = f.a64;
   f.reg(4).op(OP['i64.eqz']).if();
   f.reg(1).i64(-1, 0).op(OP['i64.and']).tee(n).i64(MAX_LOOPS).op(OP['i64.le_u']).if();
@@ -144,7 +145,7 @@ function writeTailCall(w: FunctionWriter): void {
   const f = w.frame;
   const { code } = f;
   const { imports } = w.module;
-  const target = f.local(I32);
+  const target = f.named('target', I32);
   const map = f.a32;
   f.low(3);
   f.low(2)

@@ -16,11 +16,7 @@ export class Frame {
   readonly depth: number;
   readonly #locals: number[];
   readonly #first: number;
-  #a64 = -1;
-  #b64 = -1;
-  #a32 = -1;
-  #state = -1;
-  #loops = -1;
+  readonly #named = new Map<string, number>();
 
   constructor(options: {
     readonly code: Code;
@@ -48,31 +44,33 @@ export class Frame {
     return this.#locals;
   }
 
-  // Temporaries, made when first used. None lives longer than one instruction of the program.
+  /** The local of this name, made when first asked for. */
+  named(name: string, type: number): number {
+    let local = this.#named.get(name);
+    if (local === undefined) {
+      local = this.local(type);
+      this.#named.set(name, local);
+    }
+    return local;
+  }
+
+  // Temporaries: none lives longer than one instruction of the program.
   get a64(): number {
-    if (this.#a64 < 0) this.#a64 = this.local(I64);
-    return this.#a64;
+    return this.named('a64', I64);
   }
   get b64(): number {
-    if (this.#b64 < 0) this.#b64 = this.local(I64);
-    return this.#b64;
+    return this.named('b64', I64);
   }
   get a32(): number {
-    if (this.#a32 < 0) this.#a32 = this.local(I32);
-    return this.#a32;
+    return this.named('a32', I32);
   }
   /** The block a dispatcher goes to. */
   get state(): number {
-    if (this.#state < 0) this.#state = this.local(I32);
-    return this.#state;
+    return this.named('state', I32);
   }
   /** Times that `may_goto` may still fall through. */
   get loops(): number {
-    if (this.#loops < 0) this.#loops = this.local(I32);
-    return this.#loops;
-  }
-  get countsLoops(): boolean {
-    return this.#loops >= 0;
+    return this.named('loops', I32);
   }
 
   /** Pushes a register as i64. */

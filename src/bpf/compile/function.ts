@@ -7,6 +7,7 @@ import { type Code, F64, I32, I64, OP } from '../../core/wasm.ts';
 import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY } from '../../wire/uapi/bpf.ts';
 import {
   BPF_ABS,
+  BPF_ADD,
   BPF_ALU,
   BPF_ALU64,
   BPF_ATOMIC,
@@ -23,6 +24,7 @@ import {
   BPF_PSEUDO_MAP_IDX,
   BPF_PSEUDO_MAP_IDX_VALUE,
   BPF_PSEUDO_MAP_VALUE,
+  BPF_REG_FP,
   BPF_ST,
   BPF_STX,
   BPF_X,
@@ -47,7 +49,17 @@ import { type BlockWriter, writeStructure } from './structure.ts';
 export type Known =
   | { readonly kind: 'map'; readonly map: number }
   | { readonly kind: 'value'; readonly map: number; readonly off: number }
-  | { readonly kind: 'func'; readonly pc: number };
+  | { readonly kind: 'func'; readonly pc: number }
+  /** The context; only in the function's first block, where a batch knows its fields. */
+  | { readonly kind: 'ctx' }
+  /** r10 + off. */
+  | { readonly kind: 'stack'; readonly off: number };
+
+/** What was stored last in bytes of the stack: an immediate, or a copy of the register. */
+type Stored = { readonly size: number; readonly local: number; readonly imm: number };
+
+/** Copies kept in a block: their locals serve the next one again. */
+const MAX_COPIES = 64;
 
 export class FunctionWriter implements BlockWriter {
   readonly module: ModuleWriter;
@@ -57,14 +69,22 @@ export class FunctionWriter implements BlockWriter {
   readonly #insns: readonly Insn[];
   readonly #graph: Graph;
   readonly #known: (Known | undefined)[] = new Array(11).fill(undefined);
+  /** By offset from r10, inside one basic block. */
+  readonly #stored = new Map<number, Stored>();
+  #copies = 0;
+  /** Pushes the context's field at this offset as i32 without loading it; false when it cannot. */
+  readonly #ctxField: (at: number) => boolean;
   #depth = 0;
+  readonly #loopsToFirst: boolean;
 
-  constructor(module: ModuleWriter, frame: Frame, graph: Graph, inlined: boolean) {
+  constructor(module: ModuleWriter, frame: Frame, graph: Graph, inlined: boolean, ctxField?: (at: number) => boolean) {
     this.module = module;
     this.frame = frame;
     this.inlined = inlined;
+    this.#ctxField = ctxField ?? ((): boolean => false);
     this.#insns = module.input.spec.insns;
     this.#graph = graph;
+    this.#loopsToFirst = graph.taken.includes(0) || graph.next.includes(0);
   }
 
   /** Writes it all, from setting up the frame to the last exit. */
@@ -77,6 +97,11 @@ export class FunctionWriter implements BlockWriter {
 
   body(block: number, depth: number): void {
     this.#known.fill(undefined);
+    this.#stored.clear();
+    this.#copies = 0;
+    this.#known[BPF_REG_FP] = { kind: 'stack', off: 0 };
+    // A loop back to the first block comes with other registers.
+    if (block === 0 && !this.#loopsToFirst) this.#known[1] = { kind: 'ctx' };
     this.#depth = depth;
     const insns = this.#insns;
     const end = this.#graph.end[block];
@@ -124,23 +149,31 @@ export class FunctionWriter implements BlockWriter {
     switch (classOf(insn)) {
       case BPF_ALU:
       case BPF_ALU64: {
-        const copied =
-          insn.code === (BPF_ALU64 | BPF_MOV | BPF_X) && insn.off === 0 ? this.#known[insn.src] : undefined;
+        const known = this.#computed(insn);
         writeAlu(f, insn, pc);
-        this.#known[insn.dst] = copied;
+        this.#known[insn.dst] = known;
         return;
       }
       case BPF_LDX:
-        if (!this.#constantLoad(insn)) writeLoad(f, this.module.check, insn);
+        if (!this.#knownLoad(insn)) writeLoad(f, this.module.check, insn);
         this.#known[insn.dst] = undefined;
         return;
       case BPF_ST:
-        return writeStore(f, this.module.check, insn, true);
+        writeStore(f, this.module.check, insn, true);
+        this.#remember(insn);
+        return;
       case BPF_STX:
-        if ((insn.code & 0xe0) !== BPF_ATOMIC) return writeStore(f, this.module.check, insn, false);
+        if ((insn.code & 0xe0) !== BPF_ATOMIC) {
+          writeStore(f, this.module.check, insn, false);
+          this.#remember(insn);
+          return;
+        }
         writeAtomic(f, this.module.check, insn, pc);
+        this.#stored.clear();
         // Fetching operations write src, comparing ones r0, load-acquire dst.
-        this.#known[insn.src] = this.#known[insn.dst] = this.#known[0] = undefined;
+        this.#known[0] = undefined;
+        if (insn.src !== BPF_REG_FP) this.#known[insn.src] = undefined;
+        if (insn.dst !== BPF_REG_FP) this.#known[insn.dst] = undefined;
         return;
       case BPF_LD:
         if (isLdImm64(insn)) return this.#immediate(insn, pc);
@@ -151,6 +184,9 @@ export class FunctionWriter implements BlockWriter {
         if (insn.code !== (BPF_JMP | BPF_CALL)) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
         writeCall(this, insn, pc);
         this.#known.fill(undefined, 0, 6);
+        this.#stored.clear();
+        // The packet may have moved.
+        for (let r = 6; r < BPF_REG_FP; r++) if (this.#known[r]?.kind === 'ctx') this.#known[r] = undefined;
     }
   }
 
@@ -187,10 +223,69 @@ export class FunctionWriter implements BlockWriter {
     this.#known[insn.dst] = known;
   }
 
-  /** A load from a frozen read-only array whose place is known is its contents. */
-  #constantLoad(insn: Insn): boolean {
+  /** What the destination of an ALU instruction is known to hold afterwards. */
+  #computed(insn: Insn): Known | undefined {
+    if (insn.code === (BPF_ALU64 | BPF_MOV | BPF_X) && insn.off === 0) return this.#known[insn.src];
+    const before = this.#known[insn.dst];
+    if (before?.kind === 'stack' && insn.code === (BPF_ALU64 | BPF_ADD))
+      return { kind: 'stack', off: before.off + insn.imm };
+    return undefined;
+  }
+
+  /** A store: what lies in the stack now. A store through any other pointer may be one to the stack too. */
+  #remember(insn: Insn): void {
+    const stored = this.#stored;
+    const base = this.#known[insn.dst];
+    if (base?.kind !== 'stack') {
+      // Map values and the context are elsewhere.
+      if (base?.kind !== 'value' && base?.kind !== 'ctx') stored.clear();
+      return;
+    }
+    const off = base.off + insn.off;
+    const size = sizeOf(insn.code);
+    for (const [at, other] of stored) if (at < off + size && off < at + other.size) stored.delete(at);
+    const f = this.frame;
+    if (classOf(insn) === BPF_ST) stored.set(off, { size, local: -1, imm: insn.imm });
+    else if (this.#copies < MAX_COPIES) {
+      const local = f.named(`stored${this.#copies++}`, I64);
+      f.reg(insn.src).set(local);
+      stored.set(off, { size, local, imm: 0 });
+    }
+  }
+
+  /** Pushes the low word of what lies `off` from r10 when that is known and 4 or 8 bytes; else false. */
+  storedWord(off: number): boolean {
+    const stored = this.#stored.get(off);
+    if (stored === undefined || stored.size < 4) return false;
+    if (stored.local < 0) this.frame.code.i32(stored.imm);
+    else this.frame.code.get(stored.local).op(OP['i32.wrap_i64']);
+    return true;
+  }
+
+  /** A load whose result is known: constants of read-only maps, what was just stored, fields of a batch's context. */
+  #knownLoad(insn: Insn): boolean {
     const known = this.#known[insn.src];
-    if (known?.kind !== 'value' || (insn.code & 0xe0) !== BPF_MEM) return false;
+    if (known === undefined || (insn.code & 0xe0) !== BPF_MEM || this.module.input.checking) return false;
+    if (known.kind === 'value') return this.#constantLoad(insn, known);
+    const f = this.frame;
+    if (known.kind === 'ctx') {
+      if (sizeOf(insn.code) !== 4 || !this.#ctxField(insn.off)) return false;
+      f.setLow(insn.dst);
+      return true;
+    }
+    if (known.kind !== 'stack') return false;
+    const stored = this.#stored.get(known.off + insn.off);
+    const size = sizeOf(insn.code);
+    if (stored === undefined || stored.size !== size || size < 4) return false;
+    if (stored.local < 0) f.code.i64(stored.imm, size === 4 ? 0 : stored.imm >> 31);
+    else if (size === 8) f.code.get(stored.local);
+    else f.code.get(stored.local).i64(-1, 0).op(OP['i64.and']);
+    f.set(insn.dst);
+    return true;
+  }
+
+  /** A load from a frozen read-only array whose place is known is its contents. */
+  #constantLoad(insn: Insn, known: { readonly map: number; readonly off: number }): boolean {
     const map = this.module.input.maps[known.map];
     if (map.type !== BPF_MAP_TYPE_ARRAY || !map.frozen || (map.flags & BPF_F_RDONLY_PROG) === 0) return false;
     const value = map.value(known.off + insn.off, sizeOf(insn.code));
@@ -208,10 +303,10 @@ export class FunctionWriter implements BlockWriter {
     const mode = insn.code & 0xe0;
     if (mode !== BPF_ABS && mode !== BPF_IND) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
     const size = sizeOf(insn.code);
-    const offset = f.local(I32);
-    const meta = f.local(I32);
-    const length = f.local(I32);
-    const value = f.local(F64);
+    const offset = f.named('offset', I32);
+    const meta = f.named('meta', I32);
+    const length = f.named('length', I32);
+    const value = f.named('value', F64);
     if (mode === BPF_IND) f.low(insn.src).i32(insn.imm).op(OP['i32.add']);
     else code.i32(insn.imm);
     code.set(offset);

@@ -39,10 +39,10 @@ export function isHash(map: CompiledMap, cpus: number): boolean {
   );
 }
 
-/** With the key's address on the stack: the value's address, 0 for none. */
+/** With the key on the stack: the value's address, 0 for none. */
 export function writeArrayLookup(code: Code, map: CompiledMap, temp: number): void {
   const stride = map.word(layout.MAP_STRIDE);
-  code.mem(OP['i32.load'], 0).tee(temp).i32(map.maxEntries).op(OP['i32.lt_u']).if(I32).get(temp);
+  code.tee(temp).i32(map.maxEntries).op(OP['i32.lt_u']).if(I32).get(temp);
   if (stride > 0 && (stride & (stride - 1)) === 0) code.i32(31 - Math.clz32(stride)).op(OP['i32.shl']);
   else code.i32(stride).op(OP['i32.mul']);
   code.i32(map.word(layout.MAP_VALUES)).op(OP['i32.add']);
