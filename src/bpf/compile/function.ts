@@ -34,7 +34,8 @@ import {
   sizeOf,
 } from '../insn.ts';
 import * as layout from '../maps/layout.ts';
-import { RUN_PACKET } from '../runtime/run.ts';
+import { isSkbContext, NARROW_FIELDS, SKB } from '../runtime/ctx.ts';
+import { RUN_CTX, RUN_PACKET } from '../runtime/run.ts';
 import { reverseWord, writeAlu } from './alu.ts';
 import { writeCall } from './call.ts';
 import type { Frame } from './frame.ts';
@@ -159,13 +160,11 @@ export class FunctionWriter implements BlockWriter {
         this.#known[insn.dst] = undefined;
         return;
       case BPF_ST:
-        writeStore(f, this.module.check, insn, true);
-        this.#remember(insn);
+        this.#store(insn, true);
         return;
       case BPF_STX:
         if ((insn.code & 0xe0) !== BPF_ATOMIC) {
-          writeStore(f, this.module.check, insn, false);
-          this.#remember(insn);
+          this.#store(insn, false);
           return;
         }
         writeAtomic(f, this.module.check, insn, pc);
@@ -230,6 +229,41 @@ export class FunctionWriter implements BlockWriter {
     if (before?.kind === 'stack' && insn.code === (BPF_ALU64 | BPF_ADD))
       return { kind: 'stack', off: before.off + insn.imm };
     return undefined;
+  }
+
+  #store(insn: Insn, immediate: boolean): void {
+    if (this.#mayBeNarrow(insn)) {
+      const { code } = this.frame;
+      this.pushRun().mem(OP['i32.load'], RUN_CTX);
+      this.frame.low(insn.dst).op(OP['i32.eq']).if();
+      this.#narrowStore(insn, immediate);
+      code.else();
+      writeStore(this.frame, this.module.check, insn, immediate);
+      code.end();
+    } else writeStore(this.frame, this.module.check, insn, immediate);
+    this.#remember(insn);
+  }
+
+  /** It may be one to a field of `struct __sk_buff` that the kernel keeps in 16 bits. */
+  #mayBeNarrow(insn: Insn): boolean {
+    const { spec, facts } = this.module.input;
+    if (!NARROW_FIELDS.includes(insn.off) || sizeOf(insn.code) !== 4 || !isSkbContext(spec.type)) return false;
+    return this.#known[insn.dst]?.kind !== 'stack' && (facts === undefined || facts.ctxWritten.has(insn.off));
+  }
+
+  /** As `narrowField` of runtime/ctx.ts. */
+  #narrowStore(insn: Insn, immediate: boolean): void {
+    const f = this.frame;
+    const { code } = f;
+    const value = (): Code => (immediate ? code.i32(insn.imm) : f.low(insn.src));
+    if (insn.off === SKB.queueMapping) {
+      value().i32(0xffff).op(OP['i32.lt_u']).if();
+      f.low(insn.dst);
+      value().mem(OP['i32.store'], insn.off).end();
+    } else {
+      f.low(insn.dst);
+      value().i32(0xffff).op(OP['i32.and']).mem(OP['i32.store'], insn.off);
+    }
   }
 
   /** A store: what lies in the stack now. A store through any other pointer may be one to the stack too. */

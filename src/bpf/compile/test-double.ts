@@ -1,9 +1,10 @@
 /** For tests of the compiler: a machine with arrays, programs without a verdict, both engines. */
 import { Slab } from '../../core/slab.ts';
-import { BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
+import { BPF_MAP_TYPE_ARRAY, BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
 import type { Insn } from '../insn.ts';
 import { Interpreter } from '../interp/interp.ts';
 import { InterpProgram } from '../interp/program.ts';
+import { createMap } from '../maps/create-map.ts';
 import * as layout from '../maps/layout.ts';
 import type { BpfMap } from '../maps/map.ts';
 import type { MapSpec, ProgramSpec } from '../program.ts';
@@ -34,27 +35,13 @@ export class Bench {
     this.engine = new Engine(this.machine, HELPER_OPTIONS);
   }
 
-  array(maxEntries: number, valueSize: number, type = 2): BpfMap {
-    const { heap, dv } = this.machine.slab;
-    const stride = layout.round8(valueSize);
-    const address = heap.alloc(layout.MAP_DESCRIPTOR_BYTES);
-    const values = heap.alloc(stride * maxEntries);
+  array(maxEntries: number, valueSize: number, type: number = BPF_MAP_TYPE_ARRAY): BpfMap {
+    return this.map({ type, keySize: 4, valueSize, maxEntries });
+  }
+
+  map(shape: Omit<MapSpec, 'name' | 'flags'> & { readonly flags?: number }): BpfMap {
     const id = this.machine.maps.length;
-    const words = [id, type, 4, valueSize, maxEntries, values, stride, 0, 0];
-    words.forEach((word, i) => {
-      dv.setUint32(address + i * 4, word, true);
-    });
-    const spec: MapSpec = { name: `m${id}`, type, keySize: 4, valueSize, maxEntries, flags: 0 };
-    const map = {
-      ...spec,
-      id,
-      address,
-      isFrozen: () => false,
-      lookup: (at: number): number => {
-        const index = dv.getUint32(at, true);
-        return index < maxEntries ? values + index * stride : 0;
-      },
-    } as unknown as BpfMap;
+    const map = createMap({ name: `m${id}`, flags: 0, ...shape }, this.machine, id);
     this.machine.maps.push(map);
     return map;
   }
