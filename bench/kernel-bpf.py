@@ -1,7 +1,7 @@
 """The benchmark's eBPF programs in this kernel: JSON with nanoseconds per run (BPF_PROG_TEST_RUN with repeat) and for each
 verification.
 
-usage: python3 kernel-bpf.py programs.json REPEAT ROUNDS       (root)
+usage: python3 kernel-bpf.py programs.jsonl REPEAT ROUNDS       (root)
 """
 import ctypes
 import json
@@ -72,10 +72,10 @@ def run(fd, packet, repeat):
 
 
 with open(path) as f:
-    data = json.load(f)
-packet = bytes.fromhex(data["packet"])
+    lines = [json.loads(line) for line in f]
+packet = bytes.fromhex(lines[0]["packet"])
 results = {}
-for program in data["programs"]:
+for program in lines[1:]:
     fd, verified = load(program)
     entry = {"verify": verified, "runs": [], "ret": None}
     if not program.get("verifyOnly"):

@@ -1,5 +1,6 @@
-"""Compiles the programs of this folder with Debian's clang and writes programs.json: instructions (an LD_IMM64 of a map
-has the map's index), maps in order, contents and packet of the measurement.
+"""Compiles the programs of this folder with Debian's clang and writes programs.jsonl: the packet, then a program
+a line: instructions (an LD_IMM64 of a map
+has the map's index), maps in order, their contents.
 
 usage: python3 build.py [clang]
 """
@@ -97,6 +98,7 @@ for name in ["empty", "port_filter", "load_balancer", "lpm_router", "alu", "pars
         "insns": insns,
         "maps": [{"name": m, **MAPS[m], "contents": [[k.hex(), v.hex()] for k, v in contents(m)]} for m in maps],
     })
-with open(os.path.join(here, "programs.json"), "w") as f:
-    json.dump({"packet": packet().hex(), "programs": programs}, f, separators=(",", ":"))
-    f.write("\n")
+with open(os.path.join(here, "programs.jsonl"), "w") as f:
+    for line in [{"packet": packet().hex()}] + programs:
+        json.dump(line, f, separators=(",", ":"))
+        f.write("\n")
