@@ -1,5 +1,6 @@
 /** The `netloom` command as a function: words in, exit code out. */
 import { Command, CommanderError } from 'commander';
+import { addBpf } from './bpf.ts';
 import { addExpect } from './expect.ts';
 import { addLab } from './lab.ts';
 import { BAD_INPUT, OK } from './output.ts';
@@ -16,6 +17,7 @@ Examples:
   netloom test office.yml --junit results.xml
   netloom run lab.yml gateway -- nft list ruleset
   netloom nft -c -f nftables.conf
+  netloom bpf verify xdp_filter.o
 `;
 
 /** Runs the command with these words (without "netloom"). */
@@ -33,6 +35,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   addTest(program);
   addLab(program, argv);
   addTools(program);
+  addBpf(program);
   for (const command of program.commands) command.exitOverride();
   process.exitCode = OK;
   try {

@@ -12,6 +12,11 @@ import * as F from './format.ts';
 /** The helper number that marks an instruction whose relocation did not resolve ("bad relo"). */
 export const POISON_HELPER = 0xbad2310;
 
+export type CoreOptions = {
+  /** What the target does not name at all keeps the layout it was compiled with; questions whether it exists get 0. */
+  readonly keepUnknown?: boolean;
+};
+
 export type CoreRelo = {
   readonly typeId: number;
   readonly access: string;
@@ -50,7 +55,7 @@ const plain = (value: number | bigint, validate = true): Value => ({
 });
 
 /** Resolves one relocation of `local` against `target`; throws CoreError when it is malformed or ambiguous. */
-export function resolveCore(relo: CoreRelo, local: Btf, target: Btf): CoreResult {
+export function resolveCore(relo: CoreRelo, local: Btf, target: Btf, options: CoreOptions = {}): CoreResult {
   if (relo.kind >= S.CORE_RELO_NAMES.length) throw new CoreError(`CO-RE relocation of unknown kind ${relo.kind}`);
   const spec = S.parseSpec(local, relo.typeId, relo.access, relo.kind);
   if (relo.kind === S.BPF_CORE_TYPE_ID_LOCAL) {
@@ -60,8 +65,10 @@ export function resolveCore(relo: CoreRelo, local: Btf, target: Btf): CoreResult
   const name = local.name(relo.typeId);
   if (name === '') throw new CoreError(`type ${relo.typeId} has no name; only named types can be relocated`);
   let found: { spec: S.CoreSpec; result: CoreResult } | undefined;
-  for (const id of target.flavours(essentialName(name))) {
-    if (!sameKind(local, relo.typeId, target, id)) continue;
+  const namesakes = target.flavours(essentialName(name)).filter((id) => sameKind(local, relo.typeId, target, id));
+  if (options.keepUnknown && namesakes.length === 0 && !S.isExistenceRelo(relo.kind))
+    return evaluate(relo.kind, spec, spec);
+  for (const id of namesakes) {
     const match = S.matchSpec(spec, target, id, relo.kind);
     if (match === undefined) continue;
     const result = evaluate(relo.kind, spec, match);
@@ -190,6 +197,25 @@ function place(
     byte = Math.floor(bitOffset / 8 / bytes) * bytes;
   }
   return { byte, bytes, bits: bitfieldSize };
+}
+
+/** "byte_off of struct sk_buff, field len": a relocation in words. */
+export function describeCore(relo: CoreRelo, local: Btf): string {
+  const kind = local.kind(relo.typeId);
+  const word =
+    F.isComposite(kind) || F.isAnyEnum(kind)
+      ? `${(F.BTF_KIND_NAMES[kind] ?? '').replace('64', '').toLowerCase()} `
+      : '';
+  const what = `${S.CORE_RELO_NAMES[relo.kind]} of ${word}${local.name(relo.typeId)}`;
+  try {
+    const path = S.parseSpec(local, relo.typeId, relo.access, relo.kind).steps.map((s) => s.name ?? `[${s.index}]`);
+    // The first index is that of the pointer: nearly always 0.
+    if (path[0] === '[0]') path.shift();
+    if (path.length === 0) return what;
+    return `${what}, ${S.isEnumRelo(relo.kind) ? 'value' : 'field'} ${path.join('.').replaceAll('.[', '[')}`;
+  } catch {
+    return what;
+  }
 }
 
 const poisoned: I.Insn = { code: I.BPF_JMP | I.BPF_CALL, dst: 0, src: 0, off: 0, imm: POISON_HELPER };

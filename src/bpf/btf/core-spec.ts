@@ -41,6 +41,12 @@ export const isFieldRelo = (kind: number): boolean => kind <= BPF_CORE_FIELD_RSH
 export const isEnumRelo = (kind: number): boolean =>
   kind === BPF_CORE_ENUMVAL_EXISTS || kind === BPF_CORE_ENUMVAL_VALUE;
 
+export const isExistenceRelo = (kind: number): boolean =>
+  kind === BPF_CORE_FIELD_EXISTS ||
+  kind === BPF_CORE_TYPE_EXISTS ||
+  kind === BPF_CORE_TYPE_MATCHES ||
+  kind === BPF_CORE_ENUMVAL_EXISTS;
+
 /** Steps of an access, at most. */
 const MAX_STEPS = 64;
 

@@ -4,7 +4,7 @@
  */
 import type { Btf } from '../btf/btf.ts';
 import { CoreError } from '../btf/core-match.ts';
-import { patchCore, resolveCore } from '../btf/core-relo.ts';
+import { type CoreOptions, describeCore, POISON_HELPER, patchCore, resolveCore } from '../btf/core-relo.ts';
 import type { BtfExt, ExtRelo } from '../btf/ext.ts';
 import * as I from '../insn.ts';
 import { LoadError } from '../load-error.ts';
@@ -26,7 +26,8 @@ export type Reference =
   | { readonly kind: 'value'; readonly map: number; readonly offset: number }
   /** A function: section and number of its first instruction there. */
   | { readonly kind: 'function'; readonly section: number; readonly insn: number; readonly name: string }
-  | { readonly kind: 'kfunc'; readonly id: number | undefined; readonly name: string }
+  | { readonly kind: 'kfunc'; readonly id: number | undefined; readonly order: number }
+  | { readonly kind: 'type'; readonly typeId: number }
   | { readonly kind: 'constant'; readonly value: bigint }
   | { readonly kind: 'problem'; readonly error: LoadError };
 
@@ -34,6 +35,8 @@ export type CodeSection = {
   readonly section: ElfSection;
   readonly insns: readonly I.Insn[];
   readonly references: ReadonlyMap<number, Reference>;
+  /** Instructions whose CO-RE relocation found nothing, and what was looked for. */
+  readonly unresolved: ReadonlyMap<number, string>;
 };
 
 /** A function in a code section. */
@@ -43,6 +46,8 @@ export type CodeFunction = {
   /** First instruction in the section, and how many. */
   readonly start: number;
   readonly length: number;
+  /** It has no symbol: there to be called only. */
+  readonly anonymous?: boolean;
 };
 
 /** Finds the map that a symbol of a data or map section means. */
@@ -55,6 +60,7 @@ export type CodeContext = {
   readonly btf: Btf | undefined;
   readonly ext: BtfExt | undefined;
   readonly target: Btf | undefined;
+  readonly core: CoreOptions;
 };
 
 export const isCode = (s: ElfSection): boolean =>
@@ -66,6 +72,7 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
     throw new LoadError(section.name, section.size, `${section.size} bytes of code are no multiple of 8`);
   const insns = I.decodeInsns(section.bytes, context.elf.littleEndian);
   const references = new Map<number, Reference>();
+  const unresolved = new Map<number, string>();
   const problem = (insn: number, text: string): void => {
     references.set(insn, { kind: 'problem', error: new LoadError(section.name, insn * 8, text) });
   };
@@ -81,7 +88,6 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
     if (typeof found === 'string') problem(at, found);
     else references.set(at, found);
   }
-  // libbpf takes the plain name for code that is not loaded by itself, too.
   for (const relo of context.ext?.relos.get(section.name) ?? []) {
     const at = relo.offset / 8;
     if (!Number.isInteger(at) || at >= insns.length)
@@ -90,21 +96,30 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
         0,
         `CO-RE relocation at ${relo.offset}, where no instruction of '${section.name}' is`,
       );
-    const failed = relocateCore(relo, insns, at, context);
+    const failed = relocateCore(relo, insns, at, context, unresolved);
     if (failed !== undefined) problem(at, failed);
   }
-  return { section, insns, references };
+  return { section, insns, references, unresolved };
 }
 
-function relocateCore(relo: ExtRelo, insns: I.Insn[], at: number, { btf, target }: CodeContext): string | undefined {
+function relocateCore(
+  relo: ExtRelo,
+  insns: I.Insn[],
+  at: number,
+  { btf, target, core }: CodeContext,
+  unresolved: Map<number, string>,
+): string | undefined {
   if (btf === undefined || target === undefined) return undefined;
+  const { typeId, kind } = relo;
+  const wanted = { typeId, kind, access: btf.string(relo.access) };
   try {
-    const { typeId, kind } = relo;
-    patchCore(insns, at, resolveCore({ typeId, kind, access: btf.string(relo.access) }, btf, target));
+    const result = resolveCore(wanted, btf, target, core);
+    patchCore(insns, at, result);
+    if (insns[at].imm === POISON_HELPER) unresolved.set(at, describeCore(wanted, btf));
     return undefined;
   } catch (error) {
     if (!(error instanceof CoreError)) throw error;
-    return error.message;
+    return `${describeCore(wanted, btf)}: ${error.message}`;
   }
 }
 
@@ -126,7 +141,7 @@ function reference(
       if (found === undefined) return `call of '${symbol.name}', which is not defined`;
       if (found.kind !== 'kfunc') return `call of '${symbol.name}', which is no function`;
       if (found.problem !== undefined) return found.problem;
-      return { kind: 'kfunc', id: found.id, name: symbol.name };
+      return { kind: 'kfunc', id: found.id, order: found.order };
     }
     if (insn.src !== I.BPF_PSEUDO_CALL) return `relocation of a call to a helper`;
     if (sections[symbol.section] === undefined || !isCode(sections[symbol.section]))
@@ -147,6 +162,7 @@ function reference(
     }
     // Whether a weak function is there is all that its address is asked for.
     if (found.kind === 'kfunc') return { kind: 'constant', value: BigInt(found.id ?? 0) };
+    if (found.typeId !== undefined) return { kind: 'type', typeId: found.typeId };
     return { kind: 'constant', value: found.address };
   }
   const section = sections[symbol.section];
@@ -167,6 +183,8 @@ export function functionsOf(elf: Elf, code: CodeSection): CodeFunction[] {
   const inside = elf.symbols.filter((s) => s.section === section.index && s.name !== '');
   let marked = inside.filter((s) => s.type === STT_FUNC);
   if (marked.length === 0) marked = inside.filter((s) => s.type === E.STT_NOTYPE && s.bind !== E.STB_LOCAL);
+  // A static function of old clang has no symbol but its section's.
+  if (marked.length === 0) return [{ name: section.name, code, start: 0, length: section.size / 8, anonymous: true }];
   const starts = marked.map((s) => s.value).sort((a, b) => a - b);
   return marked.map((symbol): CodeFunction => {
     const { name, value } = symbol;

@@ -46,6 +46,8 @@ export function dataMap(section: ElfSection, object: string, btf: Btf | undefine
   const shared =
     btf !== undefined && type !== 0 && btf.vars(type).some((v) => btf.linkage(v.type) !== F.BTF_VAR_STATIC);
   const record = btf !== undefined && type !== 0 ? mapRecord(btf, type) : undefined;
+  // A copy: read-only values may be changed until the object is loaded.
+  const value = section.bytes.slice();
   return {
     name: dataMapName(object, section.name),
     type: U.BPF_MAP_TYPE_ARRAY,
@@ -54,10 +56,18 @@ export function dataMap(section: ElfSection, object: string, btf: Btf | undefine
     maxEntries: 1,
     flags: (rodata ? U.BPF_F_RDONLY_PROG : 0) | (shared ? U.BPF_F_MMAPABLE : 0),
     ...(record !== undefined && { record }),
-    ...(section.type !== SHT_NOBITS && { initial: [[new Uint8Array(4), section.bytes.slice()] as const] }),
-    ...(rodata && { frozen: true }),
+    ...(section.type !== SHT_NOBITS && { initial: [[new Uint8Array(4), value] as const] }),
+    ...(rodata && { frozen: true, peek: (offset: number, size: number) => peekAt(value, offset, size) }),
     ...(type !== 0 && { btfValueType: type }),
     section: section.name,
     offset: 0,
   };
+}
+
+/** A little-endian number inside a value; undefined outside of it. */
+export function peekAt(value: Uint8Array, offset: number, size: number): bigint | undefined {
+  if (offset < 0 || offset + size > value.length) return undefined;
+  let number = 0n;
+  for (let i = size - 1; i >= 0; i--) number = (number << 8n) | BigInt(value[offset + i]);
+  return number;
 }

@@ -5,15 +5,22 @@
 import * as U from '../../wire/uapi/bpf.ts';
 import { type Btf, essentialName } from '../btf/btf.ts';
 import * as F from '../btf/format.ts';
-import { dataMapName } from './data-maps.ts';
+import { KFUNCS } from '../verifier/kfunc-table.ts';
+import { dataMapName, peekAt } from './data-maps.ts';
 import { type Elf, type ElfSymbol, STB_LOCAL, STB_WEAK, STT_NOTYPE } from './elf.ts';
 import type { KconfigValue, LoadOptions, ObjectMap } from './types.ts';
 
 /** A symbol defined elsewhere; `problem` says why it cannot be used. */
 export type Extern =
   | { readonly kind: 'kconfig'; readonly offset: number; readonly problem?: string }
-  | { readonly kind: 'kfunc'; readonly name: string; readonly id?: number; readonly problem?: string }
-  | { readonly kind: 'ksym'; readonly name: string; readonly address: bigint; readonly problem?: string };
+  | {
+      readonly kind: 'kfunc';
+      readonly id?: number;
+      /** Its place among all externs, in libbpf's order. */
+      readonly order: number;
+      readonly problem?: string;
+    }
+  | { readonly kind: 'ksym'; readonly address: bigint; readonly typeId?: number; readonly problem?: string };
 
 export type Externs = {
   readonly byName: ReadonlyMap<string, Extern>;
@@ -24,6 +31,19 @@ export type Externs = {
 
 /** KERNEL_VERSION(6, 18, 44): the version whose rules netloom follows. */
 const KERNEL_VERSION = (6 << 16) | (18 << 8) | 44;
+
+/** What a usual kernel with networking is built with. */
+const DEFAULTS: Readonly<Record<string, KconfigValue>> = {
+  CONFIG_BPF: 'y',
+  CONFIG_BPF_SYSCALL: 'y',
+  CONFIG_HZ: 250,
+  CONFIG_INET: 'y',
+  CONFIG_IPV6: 'y',
+  CONFIG_NET: 'y',
+  CONFIG_NETFILTER: 'y',
+  CONFIG_NF_CONNTRACK: 'y',
+  CONFIG_XDP_SOCKETS: 'y',
+};
 
 const isExtern = (s: ElfSymbol): boolean =>
   s.section === 0 && s.bind !== STB_LOCAL && s.type === STT_NOTYPE && s.name !== '';
@@ -39,33 +59,37 @@ export function readExterns(elf: Elf, btf: Btf | undefined, object: string, opti
     const id = btf?.find(section, F.BTF_KIND_DATASEC) ?? 0;
     if (btf !== undefined && id !== 0) for (const v of btf.vars(id)) datasec.set(btf.name(v.type), section);
   }
-  for (const symbol of elf.symbols) {
-    if (!isExtern(symbol) || byName.has(symbol.name)) continue;
+  const isConfig = (name: string): boolean => datasec.get(name) === '.kconfig';
+  const symbols = [...new Map(elf.symbols.filter(isExtern).map((s) => [s.name, s])).values()].sort(
+    (a, b) => Number(isConfig(b.name)) - Number(isConfig(a.name)) || (a.name < b.name ? -1 : 1),
+  );
+  for (const [order, symbol] of symbols.entries()) {
     const { name } = symbol;
     const weak = symbol.bind === STB_WEAK;
     const variable = btf?.find(name, F.BTF_KIND_VAR) ?? 0;
-    if (btf !== undefined && variable !== 0 && datasec.get(name) === '.kconfig') {
+    if (btf !== undefined && variable !== 0 && isConfig(name)) {
       const type = btf.target(variable);
       const size = btf.sizeOf(type) ?? 0;
       configs.push({ name, type, size, align: Math.min(size || 1, alignOf(btf, type)), weak });
       // Found again below, when all are known.
       byName.set(name, { kind: 'kconfig', offset: 0 });
     } else if (variable !== 0) {
-      const address = options.ksym?.(essentialName(name));
+      const found = options.ksym?.(essentialName(name));
       byName.set(name, {
         kind: 'ksym',
-        name,
-        address: address ?? 0n,
-        ...(address === undefined && !weak && { problem: `extern ksym '${name}': no such kernel symbol here` }),
+        address: typeof found === 'bigint' ? found : 0n,
+        ...(typeof found === 'object' && { typeId: found.typeId }),
+        ...(found === undefined && !weak && { problem: `extern ksym '${name}': no such kernel symbol here` }),
       });
     } else {
       const real = essentialName(name);
-      const id = options.kfunc === undefined ? (weak ? undefined : kfuncs.size + 1) : options.kfunc(real);
+      const known = !weak || KFUNCS.has(real);
+      const id = options.kfunc === undefined ? (known ? kfuncs.size + 1 : undefined) : options.kfunc(real);
       if (id !== undefined) kfuncs.set(id, real);
       byName.set(name, {
         kind: 'kfunc',
-        name,
         id,
+        order,
         ...(id === undefined && !weak && { problem: `extern function '${name}': no such kernel function here` }),
       });
     }
@@ -111,6 +135,7 @@ function kconfigMap(
     flags: U.BPF_F_RDONLY_PROG | U.BPF_F_MMAPABLE,
     initial: [[new Uint8Array(4), value]],
     frozen: true,
+    peek: (offset: number, length: number) => peekAt(value, offset, length),
     section: '.kconfig',
     offset: 0,
   };
@@ -125,7 +150,7 @@ function configValue(name: string, options: LoadOptions): KconfigValue | undefin
     case 'LINUX_HAS_SYSCALL_WRAPPER':
       return 1;
     default:
-      return undefined;
+      return Object.hasOwn(DEFAULTS, name) ? DEFAULTS[name] : undefined;
   }
 }
 

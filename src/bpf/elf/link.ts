@@ -16,6 +16,8 @@ export type Linked = {
   readonly insns: readonly I.Insn[];
   readonly funcInfo: readonly FuncInfo[];
   readonly lineInfo: readonly LineInfo[];
+  /** Instructions whose CO-RE relocation found nothing, and what was looked for. */
+  readonly unresolved: ReadonlyMap<number, string>;
 };
 
 /** Links programs from the functions of an object; one linker may put out only so many instructions. */
@@ -76,7 +78,11 @@ export class Linker {
       out[at] = I.isLdImm64(insn) ? { ...insn, src: I.BPF_PSEUDO_FUNC, imm } : { ...insn, imm };
       if (I.isLdImm64(insn)) out[at + 1] = { ...out[at + 1], imm: 0 };
     }
-    return { insns: out, ...this.#info(places) };
+    const unresolved = new Map<number, string>();
+    for (const [f, base] of places)
+      for (const [at, what] of f.code.unresolved)
+        if (at >= f.start && at < f.start + f.length) unresolved.set(at - f.start + base, what);
+    return { insns: out, unresolved, ...this.#info(places) };
   }
 
   /** The function that instruction `i` of `f` calls or takes the address of. */
@@ -142,11 +148,16 @@ function apply(out: I.Insn[], at: number, reference: Reference): void {
       out[at + 1] = { ...out[at + 1], imm: reference.offset };
       return;
     case 'kfunc': {
-      const { id } = reference;
-      if (id === undefined) out[at] = { code: I.BPF_JMP | I.BPF_CALL, dst: 0, src: 0, off: 0, imm: POISON_KFUNC };
+      const { id, order } = reference;
+      if (id === undefined)
+        out[at] = { code: I.BPF_JMP | I.BPF_CALL, dst: 0, src: 0, off: 0, imm: POISON_KFUNC + order };
       else out[at] = { ...insn, src: I.BPF_PSEUDO_KFUNC_CALL, off: 0, imm: id };
       return;
     }
+    case 'type':
+      out[at] = { ...insn, src: I.BPF_PSEUDO_BTF_ID, imm: reference.typeId };
+      out[at + 1] = { ...out[at + 1], imm: 0 };
+      return;
     case 'constant':
       out[at] = { ...insn, imm: Number(BigInt.asIntN(32, reference.value)) };
       out[at + 1] = { ...out[at + 1], imm: Number(BigInt.asIntN(32, reference.value >> 32n)) };

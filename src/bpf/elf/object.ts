@@ -41,7 +41,15 @@ export function loadObject(bytes: Uint8Array, options: LoadOptions = {}): BpfObj
   const externs = readExterns(elf, btf, name, options);
   const { maps: declared, find, ids } = collectMaps(elf, btf, name, options, externs.kconfig);
 
-  const context = { elf, externs, findMap: find, btf, ext, target: options.target };
+  const context = {
+    elf,
+    externs,
+    findMap: find,
+    btf,
+    ext,
+    target: options.target,
+    core: { keepUnknown: options.keepUnknown },
+  };
   const codes = new Map<number, CodeSection>();
   const functions: CodeFunction[] = [];
   for (const s of elf.sections) {
@@ -56,7 +64,7 @@ export function loadObject(bytes: Uint8Array, options: LoadOptions = {}): BpfObj
   const programs: ObjectProgram[] = [];
   for (const f of functions) {
     // Functions in .text are there to be called, unless it is all there is.
-    if (f.code.section.name === '.text' && functions.length > 1) continue;
+    if (f.anonymous || (f.code.section.name === '.text' && functions.length > 1)) continue;
     const full = f.code.section.name;
     const autoload = !full.startsWith('?');
     const kind = typeOf(autoload ? full : full.slice(1));

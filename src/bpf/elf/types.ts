@@ -1,7 +1,7 @@
 /** What the object loader takes and gives. */
 import type { Btf } from '../btf/btf.ts';
 import type { LoadError } from '../load-error.ts';
-import type { MapSpec, ProgramSpec } from '../program.ts';
+import type { MapInfo, ProgramSpec } from '../program.ts';
 
 /** A value put into a map by reference when the object is loaded: a map of maps or a program array. */
 export type MapSlot = {
@@ -12,7 +12,7 @@ export type MapSlot = {
   readonly program?: string;
 };
 
-export type ObjectMap = MapSpec & {
+export type ObjectMap = MapInfo & {
   /** The ELF section it was declared in: `.maps`, `maps`, `.rodata`, ... */
   readonly section: string;
   /** Offset of the declaration in the section. */
@@ -25,6 +25,8 @@ export type ObjectProgram = ProgramSpec & {
   readonly autoload: boolean;
   /** What follows the slash in the section's name: tracepoint, function... */
   readonly target: string;
+  /** CO-RE relocations that found nothing in the target, by instruction: what the program asked for. */
+  readonly unresolved?: ReadonlyMap<number, string>;
   /** Why it could not be linked; `insns` is then empty. */
   readonly problem?: LoadError;
 };
@@ -51,16 +53,21 @@ export type LoadOptions = {
   readonly name?: string;
   /** CO-RE relocations are resolved against this BTF; without it instructions keep what was compiled in. */
   readonly target?: Btf;
+  /** Types that the target does not name at all keep what was compiled in (for a target that has only some types). */
+  readonly keepUnknown?: boolean;
   /** Program type for sections whose name tells none (iproute2 objects: BPF_PROG_TYPE_SCHED_CLS). */
   readonly defaultType?: number;
-  /** Values of `extern ... __kconfig`: CONFIG_HZ: 250, CONFIG_NET: 'y'. */
+  /** Values of `extern ... __kconfig`, beside those of a usual kernel with networking: CONFIG_HZ: 250, CONFIG_NET: 'y'. */
   readonly kconfig?: Readonly<Record<string, KconfigValue>>;
   /** LINUX_KERNEL_VERSION; KERNEL_VERSION(6, 18, 44) if not given. */
   readonly kernelVersion?: number;
-  /** BTF number of a kernel function; undefined: there is none of that name. Without it all strong ones exist. */
+  /**
+   * BTF number of a kernel function; undefined: there is none of that name. Without it calls are numbered from 1, and
+   * weak functions are there when netloom has them.
+   */
   readonly kfunc?: (name: string) => number | undefined;
-  /** Address of a kernel symbol; undefined: there is none of that name. */
-  readonly ksym?: (name: string) => bigint | undefined;
+  /** Address of a kernel symbol, or its number in the target's BTF; undefined: there is none of that name. */
+  readonly ksym?: (name: string) => bigint | { readonly typeId: number } | undefined;
   /** Processors: the size of a perf event array that gives none. */
   readonly cpus?: number;
   /** Programs that cannot be linked get a `problem` instead of ending the load. */

@@ -1,0 +1,12 @@
+/** `netloom bpf ...`: one file per command in `bpf/`. */
+import type { Command } from 'commander';
+import { addVerify } from './bpf/verify.ts';
+
+export function addBpf(program: Command): void {
+  const bpf = program
+    .command('bpf')
+    .description('eBPF programs: verify, run, look inside')
+    .showHelpAfterError('(netloom bpf --help lists the commands)');
+  addVerify(bpf);
+  for (const command of bpf.commands) command.exitOverride();
+}
