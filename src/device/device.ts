@@ -75,6 +75,12 @@ export class NetDevice {
   };
   /** Where frames go when they arrive; set by the host that has the device. Owns the packet. */
   input: (dev: NetDevice, p: number) => void;
+  /** Takes every frame that arrives, before anything else sees it (XDP); what it lets through comes to `deliver`. */
+  xdp: { push(p: number): void } | undefined;
+  /** Looks at every frame about to be sent (netfilter egress, clsact, tcx). False: it has taken the packet. */
+  egress: ((dev: NetDevice, p: number) => boolean) | undefined;
+  /** Looks at every packet that has arrived, behind its link header (tcx, clsact). False: it has taken the packet. */
+  ingress: ((dev: NetDevice, p: number) => boolean) | undefined;
   /** Told when carrier came or went; set by the registry that has the device. */
   onCarrier: (() => void) | undefined;
   /** Told of every frame that comes in or goes out, for captures; the packet is only lent. */
@@ -123,8 +129,20 @@ export class NetDevice {
       slab.free(p);
       return;
     }
+    if (this.egress !== undefined && !this.egress(this, p)) return;
+    this.#send(p);
+  }
+
+  /** Sends a frame past everything that looks at what leaves: XDP_TX and XDP_REDIRECT. Owns the packet. */
+  transmitDirect(p: number): void {
+    if (this.running) return this.#send(p);
+    this.stats.txDropped++;
+    this.world.slab.free(p);
+  }
+
+  #send(p: number): void {
     this.stats.txPackets++;
-    this.stats.txBytes += slab.len(p);
+    this.stats.txBytes += this.world.slab.len(p);
     if (this.taps.size > 0) for (const tap of this.taps) tap(p, true);
     this.driver.xmit(this, p);
   }
@@ -137,8 +155,14 @@ export class NetDevice {
       slab.free(p);
       return;
     }
+    if (this.xdp !== undefined) return this.xdp.push(p);
+    this.deliver(p);
+  }
+
+  /** A received frame goes on to captures and the host. Owns the packet. */
+  deliver(p: number): void {
     this.stats.rxPackets++;
-    this.stats.rxBytes += slab.len(p);
+    this.stats.rxBytes += this.world.slab.len(p);
     if (this.taps.size > 0) for (const tap of this.taps) tap(p, false);
     this.input(this, p);
   }
