@@ -70,7 +70,9 @@ export class BpfSystem {
   createMap(spec: MapSpec, mode: Mode = 'root'): BpfMap {
     const pinned = spec.pinned === true ? this.#pinned.get(spec.name) : undefined;
     if (pinned !== undefined) {
-      const same = (['type', 'keySize', 'valueSize', 'maxEntries', 'flags'] as const).every((k) => pinned[k] === spec[k]);
+      const same = (['type', 'keySize', 'valueSize', 'maxEntries', 'flags'] as const).every(
+        (k) => pinned[k] === spec[k],
+      );
       if (!same) throw new KernelError(EINVAL, `map '${spec.name}' is pinned with another shape`);
       return pinned;
     }
@@ -158,8 +160,7 @@ export class BpfSystem {
     const value = slot.map !== undefined ? maps[slot.map]?.id : programs.find((p) => p.name === slot.program)?.id;
     if (value === undefined) return;
     const result = outer.userUpdate(word(slot.index), word(value), 0);
-    if (result < 0)
-      throw new KernelError(-result, `map '${outer.name}': entry ${slot.index} is refused`);
+    if (result < 0) throw new KernelError(-result, `map '${outer.name}': entry ${slot.index} is refused`);
   }
 
   #checkSupported(spec: ProgramSpec, verdict: Verdict): void {

@@ -2,10 +2,11 @@
  * XDP: a program that sees frames before anything else does, in batches (Documentation/networking/XDP). Frames wait in a
  * ring until the device is polled; the program runs once over all of them; what it passes goes on as if just received.
  */
-import type { LoadedProgram } from '../bpf/system.ts';
+
 import { XDP_SIZE } from '../bpf/runtime/ctx.ts';
 import type { Machine } from '../bpf/runtime/machine.ts';
 import type { Redirect } from '../bpf/runtime/run.ts';
+import type { LoadedProgram } from '../bpf/system.ts';
 import { DROP } from '../core/drop.ts';
 import { ENOMEM, KernelError } from '../core/errno.ts';
 import type { Poller } from '../core/world.ts';

@@ -1,36 +1,33 @@
 /** What helpers ask of the network around a program (bpf/runtime/net.ts), answered by a host. */
-import { NO_NET, type NetHooks } from '../bpf/runtime/net.ts';
-import type { Run } from '../bpf/runtime/run.ts';
-import { EAFNOSUPPORT, EINVAL, ENODEV } from '../core/errno.ts';
+import { type NetDevice as BpfDevice, type NetHooks, NO_NET } from '../bpf/runtime/net.ts';
+import { ENODEV } from '../core/errno.ts';
 import { ARPHRD_ETHER, ARPHRD_LOOPBACK } from '../device/device.ts';
-import { AF_INET, AF_INET6 } from '../wire/address.ts';
-import { RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNICAST, RTN_UNREACHABLE } from '../wire/uapi/rtnetlink.ts';
+import { BpfFib } from './bpf-fib.ts';
 import type { Host } from './host.ts';
 
 const BPF_F_INGRESS = 1;
 
-// Results of bpf_fib_lookup.
-const FIB_LKUP_SUCCESS = 0;
-const FIB_LKUP_BLACKHOLE = 1;
-const FIB_LKUP_UNREACHABLE = 2;
-const FIB_LKUP_PROHIBIT = 3;
-const FIB_LKUP_NOT_FWDED = 4;
-const FIB_LKUP_FWD_DISABLED = 5;
-const FIB_LKUP_NO_NEIGH = 7;
-const FIB_LKUP_FRAG_NEEDED = 8;
-
-// Offsets in struct bpf_fib_lookup.
-const FAMILY = 0;
-const TOT_LEN = 6;
-const IFINDEX = 8;
-const MTU_RESULT = 6;
-const TOS = 12;
-const METRIC = 12;
-const SRC = 16;
-const DST = 32;
-const SMAC = 50;
-const DMAC = 56;
-const VLAN = 48;
-
-const SKIP_NEIGH = 4;
-const OUTPUT = 2;
+/** Routes, neighbours and devices are the host's; it has no sockets that a program could find but UDP's (no struct sock). */
+export function hostNet(host: Host): NetHooks {
+  const fib = new BpfFib(host);
+  return {
+    ...NO_NET,
+    device(ifindex): BpfDevice | undefined {
+      const dev = host.devices.get(ifindex);
+      if (dev === undefined) return undefined;
+      const ethernet = dev.type === ARPHRD_ETHER || dev.type === ARPHRD_LOOPBACK;
+      return { index: ifindex, mtu: dev.mtu, up: dev.up, hardHeaderLen: ethernet ? 14 : 0 };
+    },
+    fibLookup: (run, params, flags) => fib.lookup(params, flags, run.packet < 0 ? 0 : host.world.slab.mark(run.packet)),
+    clone(packet, ifindex, flags): number {
+      const dev = host.devices.get(ifindex);
+      if (dev === undefined) {
+        host.world.slab.free(packet);
+        return -ENODEV;
+      }
+      if ((flags & BPF_F_INGRESS) !== 0) dev.deliver(packet);
+      else dev.transmit(packet);
+      return 0;
+    },
+  };
+}

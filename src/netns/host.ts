@@ -36,6 +36,7 @@ import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
 import { NF_ACCEPT, NF_NETDEV_INGRESS, NFPROTO_NETDEV } from '../wire/uapi/netfilter.ts';
 import { IFF_LOOPBACK } from '../wire/uapi/rtnetlink.ts';
 import { ArpPolicy } from './arp-policy.ts';
+import { BpfHost } from './bpf-host.ts';
 import { DefragHooks } from './defrag.ts';
 import { NftHost } from './nft-host.ts';
 
@@ -70,6 +71,7 @@ export class Host implements InetHost {
   /** Takes frames with a VLAN tag for which there is a device: answers it. */
   vlanDevice: ((dev: NetDevice, proto: number, id: number) => NetDevice | undefined) | undefined;
   readonly #backlog: Backlog;
+  #bpf: BpfHost | undefined;
 
   constructor(world: World, name: string) {
     this.world = world;
@@ -132,6 +134,16 @@ export class Host implements InetHost {
     this.nat = new Nat(this.conntrack, this.hooks, nftHost);
     this.nftables = new Nftables(nftHost);
     this.addresses.onTentative = (address): void => this.ip6.ndisc.detect(address);
+  }
+
+  /** eBPF on this host; made when first asked for. */
+  get bpf(): BpfHost {
+    this.#bpf ??= new BpfHost(this);
+    return this.#bpf;
+  }
+  /** True when something has asked for eBPF. */
+  get hasBpf(): boolean {
+    return this.#bpf !== undefined;
   }
 
   /** Keeps addresses, routes and neighbours in step with the devices. */
@@ -213,6 +225,7 @@ export class Host implements InetHost {
   input(p: number, dev: NetDevice): void {
     const { slab } = this.world;
     const { ifindex } = dev;
+    if (dev.ingress !== undefined && !dev.ingress(dev, p)) return;
     if (this.hooks.run(NFPROTO_NETDEV, NF_NETDEV_INGRESS, p, ifindex, 0, ifindex) !== NF_ACCEPT) return;
     const proto = slab.vlanProto(p);
     if (proto !== 0) {
