@@ -70,7 +70,7 @@ pass:
 
 describe.each(MODES)('an XDP program, %s,', (mode) => {
   test('drops what it refuses before the host sees it, and passes the rest', () => {
-    const { net, a, host } = setup();
+    const { a, host } = setup();
     const dev = host.devices.byName('eth0')!;
     host.bpf.attachXdp(dev, load(host, mode, BPF_PROG_TYPE_XDP, DROP_PORT));
     const other = udp.slice();
@@ -85,7 +85,7 @@ describe.each(MODES)('an XDP program, %s,', (mode) => {
   });
 
   test('sends frames back with XDP_TX, changed as it likes', () => {
-    const { net, a, host } = setup();
+    const { a, host } = setup();
     const dev = host.devices.byName('eth0')!;
     const id = load(
       host,
@@ -110,7 +110,7 @@ describe.each(MODES)('an XDP program, %s,', (mode) => {
   });
 
   test('redirects through a device map', () => {
-    const { net, a, b, host } = setup();
+    const { a, b, host } = setup();
     const dev = host.devices.byName('eth0')!;
     const devmap = map('devs', BPF_MAP_TYPE_DEVMAP, 4);
     const id = load(
@@ -137,7 +137,7 @@ describe.each(MODES)('an XDP program, %s,', (mode) => {
 
 describe.each(MODES)('a tc program, %s,', (mode) => {
   test('counts and marks on the way in, and the packet goes on', () => {
-    const { net, a, host } = setup();
+    const { a, host } = setup();
     const dev = host.devices.byName('eth0')!;
     const id = load(
       host,
@@ -167,7 +167,7 @@ describe.each(MODES)('a tc program, %s,', (mode) => {
       priority: 0,
       name: 'test',
       fn: (p) => {
-        marks.push(net.world.slab.mark(p));
+        marks.push(host.world.slab.mark(p));
         return 1;
       },
     });
@@ -178,7 +178,7 @@ describe.each(MODES)('a tc program, %s,', (mode) => {
   });
 
   test('redirects to another device, and drops on the way out', () => {
-    const { net, a, b, host } = setup();
+    const { a, b, host } = setup();
     const [eth0, eth1] = ['eth0', 'eth1'].map((n) => host.devices.byName(n)!);
     const redirect = load(host, mode, BPF_PROG_TYPE_SCHED_CLS, `r1 = ${eth1.ifindex}\nr2 = 0\ncall bpf_redirect\nexit`);
     host.bpf.tc(eth0, 'ingress').attach(host.bpf.tcProgram(redirect));
