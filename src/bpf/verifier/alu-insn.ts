@@ -8,7 +8,16 @@ import { pushBranch } from './paths.ts';
 import { movePointer } from './pointer-alu.ts';
 import { markPrecise } from './precision.ts';
 import { leaksPointer } from './read.ts';
-import { BPF_ADD_CONST, BPF_ADD_CONST32, BPF_ADD_CONST64, Reg, S32_MAX, S32_MIN, SCALAR_VALUE } from './reg.ts';
+import {
+  BPF_ADD_CONST,
+  BPF_ADD_CONST32,
+  BPF_ADD_CONST64,
+  Reg,
+  S32_MAX,
+  S32_MIN,
+  SCALAR_VALUE,
+  U32_MAX,
+} from './reg.ts';
 import { lowS32, toS64 } from './scalar.ts';
 import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
 import { operatorText } from './text.ts';
@@ -51,6 +60,8 @@ export function walkAlu(v: Verifier, insn: Insn): void {
   forkOnSign(v, op, dst, src);
   // A register used with itself: what it was decides about the link.
   const operand1 = src === dst ? src.clone() : src;
+  // A 32-bit sum drops the high word: no distance from the others, unless there is none.
+  if (!is64 && dst.umax > BigInt(U32_MAX)) clearScalarId(dst);
   aluScalar(op, is64, dst, operand1);
   noteContradiction(v, dst, 'alu');
   linkSum(v, op, is64, dst, operand1);

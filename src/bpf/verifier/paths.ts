@@ -22,11 +22,12 @@ export function pushPath(v: Verifier, state: State, insn: number, prev: number):
 }
 
 /** The current path has ended: recorded states count one path less each, as far as they have no other. */
-export function endPath(state: State): void {
+export function endPath(v: Verifier, state: State): void {
   let at: State | undefined = state.parent;
   while (at !== undefined) {
     at.branches--;
     if (at.branches > 0) return;
+    if (at.evicted) v.statesKept--;
     at = at.parent;
   }
 }

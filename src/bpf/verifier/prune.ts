@@ -184,7 +184,12 @@ export function stateVisited(v: Verifier): boolean {
     }
     if (record) entry.misses++;
     const patience = info.forceCheckpoint && old.branches > 0 ? LOOP_PATIENCE : PATIENCE;
-    if (entry.misses > entry.hits * patience + patience) list.splice(i, 1);
+    if (entry.misses > entry.hits * patience + patience) {
+      list.splice(i, 1);
+      // Paths that go on from it still need it.
+      if (old.branches === 0) v.statesKept--;
+      else old.evicted = true;
+    }
   }
   v.maxStatesPerInsn = Math.max(v.maxStatesPerInsn, states);
   if (!v.bpfCapable && states > MAX_STATES) return false;

@@ -228,8 +228,9 @@ function deduceMixed(reg: Reg): void {
   // A sign-extended word that is not negative is the word itself.
   if (reg.s32min >= 0 && reg.smin >= BigInt(S32_MIN) && reg.smax <= BigInt(S32_MAX)) {
     reg.smin = reg.umin = BigInt(reg.s32min);
-    reg.smax = reg.umax = BigInt(reg.s32max);
-    setTnum(reg, tnumIntersect(reg, tnumRange(reg.smin, reg.smax)));
+    reg.smax = BigInt(reg.s32max);
+    reg.umax = toU64(reg.smax);
+    setTnum(reg, tnumIntersect(reg, tnumRange(reg.umin, reg.umax)));
   }
 }
 

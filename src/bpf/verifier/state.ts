@@ -154,6 +154,8 @@ export class State {
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
   history: Step[] = [];
+  /** No longer compared with; kept while paths go on from here. */
+  evicted = false;
   /** Dead registers and slots have been forgotten. */
   cleaned = false;
 

@@ -113,7 +113,7 @@ export function walkAll(v: Verifier): void {
 function nextPath(v: Verifier): boolean {
   clearScratched(v);
   v.scratchedRegs = 0x7ff;
-  endPath(v.state);
+  endPath(v, v.state);
   const path = v.pending.pop();
   if (path === undefined) return false;
   if (v.log.verbose && !v.log.everyPath) v.log.reset(path.logPosition);
