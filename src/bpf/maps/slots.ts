@@ -229,7 +229,11 @@ export function socketArray(core: MapCore): MapOps & { setSocket(keyAt: number, 
     delete: (keyAt) => clear(dv.getUint32(keyAt, true)),
     setSocket: (keyAt, sk, flags) => set(dv.getUint32(keyAt, true), flags, () => sk),
     userLookup: (key) => (isXsk ? -EOPNOTSUPP : cookieOf(core, lookup(readWord(key, 0)))),
-    userUpdate: (key, value, flags) => set(readWord(key, 0), flags, () => socketOf(core, value)),
+    userUpdate: (key, value, flags) => {
+      // The others look at the flags first.
+      const first = isXsk || isReuseport ? 0 : Math.min(0, socketOf(core, value));
+      return first || set(readWord(key, 0), flags, () => socketOf(core, value));
+    },
     userDelete: (key) => clear(readWord(key, 0)),
     userNextKey: (key) => nextIndex(key, slots.max),
     userValueSize: spec.valueSize,

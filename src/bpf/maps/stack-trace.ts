@@ -22,6 +22,13 @@ export function stackTraceMap(core: MapCore): StackOps {
   const idOf = (key: Uint8Array): number => new DataView(key.buffer, key.byteOffset).getUint32(0, true);
   const same = (a: Stack, addresses: BigUint64Array): boolean =>
     a.addresses.length === addresses.length && a.addresses.every((address, i) => address === addresses[i]);
+  const read = (id: number): Uint8Array | number => {
+    const stack = stacks.get(id);
+    if (stack === undefined) return -ENOENT;
+    const bytes = new Uint8Array(spec.valueSize);
+    bytes.set(new Uint8Array(stack.addresses.buffer, 0, stack.addresses.length * 8));
+    return bytes;
+  };
 
   return {
     ...refusing,
@@ -37,11 +44,10 @@ export function stackTraceMap(core: MapCore): StackOps {
       return id;
     },
     update: () => -EINVAL,
-    userLookup: (key) => {
-      const stack = stacks.get(idOf(key));
-      if (stack === undefined) return -ENOENT;
-      const bytes = new Uint8Array(spec.valueSize);
-      bytes.set(new Uint8Array(stack.addresses.buffer, 0, stack.addresses.length * 8));
+    userLookup: (key) => read(idOf(key)),
+    userTake: (key) => {
+      const bytes = read(idOf(key));
+      stacks.delete(idOf(key));
       return bytes;
     },
     userUpdate: () => -EINVAL,

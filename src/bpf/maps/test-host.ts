@@ -1,5 +1,5 @@
 /** A machine for map tests: two CPUs, a device 1, programs, sockets and handles that a test may add to. */
-import { EBADF, EINVAL } from '../../core/errno.ts';
+import { EBADF } from '../../core/errno.ts';
 import { Random } from '../../core/random.ts';
 import { Slab } from '../../core/slab.ts';
 import type { MapSpec } from '../program.ts';
@@ -42,13 +42,13 @@ export class TestHost implements MapHost {
     return ifindex === 1;
   }
 
-  /** Sockets are the handles from 1000 on. */
+  /** Sockets are the handles 1000 to 1999, perf events and cgroups those below. */
   socket(handle: number): number {
-    return handle >= 1000 ? handle : -EBADF;
+    return handle >= 1000 && handle < 2000 ? handle : -EBADF;
   }
 
   handle(handle: number): number {
-    return handle < 1000 ? 0 : -EINVAL;
+    return handle < 1000 ? 0 : -EBADF;
   }
 
   make(spec: Partial<MapSpec> & { readonly type: number }): BpfMap {
