@@ -2,7 +2,18 @@
  * Prototypes of the helper functions: what each takes and gives back (bpf-helpers(7)). Which program types may call
  * which helper is said in `progtype/`.
  */
-import { BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_PROG_TYPE_SK_LOOKUP, BPF_PROG_TYPE_TRACING } from '../../wire/uapi/bpf.ts';
+import {
+  BPF_PROG_TYPE_CGROUP_SOCKOPT,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_SEG6LOCAL,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SK_LOOKUP,
+  BPF_PROG_TYPE_SK_REUSEPORT,
+  BPF_PROG_TYPE_TRACING,
+} from '../../wire/uapi/bpf.ts';
 
 /** Kind of a parameter, the kernel's `enum bpf_arg_type` in short. */
 export type ArgKind =
@@ -236,7 +247,7 @@ const ROWS: readonly Row[] = [
   [10, INT, [CTX, ANY, ANY, ANY, ANY]], // l3_csum_replace
   [11, INT, [CTX, ANY, ANY, ANY, ANY]], // l4_csum_replace
   [13, INT, [CTX, ANY, ANY]], // clone_redirect
-  [17, INT, [CTX]], // get_cgroup_classid
+  [17, INT, []], // get_cgroup_classid
   [18, INT, [CTX, ANY, ANY]], // skb_vlan_push
   [19, INT, [CTX]], // skb_vlan_pop
   [20, INT, [CTX, OUT, SIZE, ANY]], // skb_get_tunnel_key
@@ -320,7 +331,7 @@ const ROWS: readonly Row[] = [
   [139, btfRet('tcp_request_sock'), [SOCK]], // skc_to_tcp_request_sock
   [140, btfRet('udp6_sock'), [SOCK]], // skc_to_udp6_sock
   [178, btfRet('unix_sock'), [SOCK]], // skc_to_unix_sock
-  [196, btfRet('mptcp_sock'), [SOCK]], // skc_to_mptcp_sock
+  [196, btfRet('mptcp_sock'), [SOCK_COMMON]], // skc_to_mptcp_sock
   [142, INT, [CTX, INOUT, SIZE, ANY]], // load_hdr_opt
   [143, INT, [CTX, IN, SIZE, ANY]], // store_hdr_opt
   [144, INT, [CTX, ANY, ANY]], // reserve_hdr_opt
@@ -391,17 +402,31 @@ export const HELPERS: readonly (HelperProto | undefined)[] = (() => {
   return table;
 })();
 
-/** Prototypes that differ for one program type. */
-const BY_PROGRAM: readonly (readonly [type: number, proto: HelperProto])[] = [
-  [BPF_PROG_TYPE_CGROUP_SOCKOPT, proto([49, INT, [SOCK, ANY, ANY, IN, SIZE]])],
-  [BPF_PROG_TYPE_CGROUP_SOCKOPT, proto([57, INT, [SOCK, ANY, ANY, OUT, SIZE]])],
-  [BPF_PROG_TYPE_SK_LOOKUP, proto([124, INT, [CTX, { kind: 'socket', nullable: true }, ANY]])],
-  [BPF_PROG_TYPE_TRACING, proto([46, INT, [{ kind: 'btf_sock_common', nullable: true }], GPL])],
+/** Program types whose classid is the packet's, not the running task's. */
+const PACKET_CLASSID = [
+  BPF_PROG_TYPE_SCHED_CLS,
+  BPF_PROG_TYPE_SCHED_ACT,
+  BPF_PROG_TYPE_LWT_IN,
+  BPF_PROG_TYPE_LWT_OUT,
+  BPF_PROG_TYPE_LWT_XMIT,
+  BPF_PROG_TYPE_LWT_SEG6LOCAL,
+] as const;
+
+/** Prototypes that differ for some program types. */
+const BY_PROGRAM: readonly (readonly [types: readonly number[], proto: HelperProto])[] = [
+  [PACKET_CLASSID, proto([17, INT, [CTX]])],
+  [[BPF_PROG_TYPE_CGROUP_SOCKOPT], proto([49, INT, [SOCK, ANY, ANY, IN, SIZE]])],
+  [[BPF_PROG_TYPE_CGROUP_SOCKOPT], proto([57, INT, [SOCK, ANY, ANY, OUT, SIZE]])],
+  [[BPF_PROG_TYPE_SK_LOOKUP], proto([124, INT, [CTX, { kind: 'socket', nullable: true }, ANY]])],
+  [
+    [BPF_PROG_TYPE_SK_REUSEPORT, BPF_PROG_TYPE_TRACING],
+    proto([46, INT, [{ kind: 'btf_sock_common', nullable: true }]]),
+  ],
 ];
 
 /** The prototype of a helper as a program type sees it. */
 export function helperProto(id: number, programType = 0): HelperProto | undefined {
-  return BY_PROGRAM.find(([type, p]) => type === programType && p.id === id)?.[1] ?? HELPERS[id];
+  return BY_PROGRAM.find(([types, p]) => p.id === id && types.includes(programType))?.[1] ?? HELPERS[id];
 }
 
 const PACKET_CHANGING: ReadonlySet<number> = new Set([

@@ -16,6 +16,7 @@ import { newFrame } from './frames.ts';
 import { prototypeOf, setGlobalArgs } from './global.ts';
 import { computeLiveRegs } from './live-regs.ts';
 import { LOG_STATS, Log } from './log.ts';
+import { checkProgramMaps } from './program-maps.ts';
 import { PTR_TO_CTX } from './reg.ts';
 import { computeLoops } from './scc.ts';
 import { checkStackDepth } from './stack-depth.ts';
@@ -201,8 +202,9 @@ function subprogAt(v: Verifier, start: number, end: number, index: number): Subp
   };
 }
 
-/** Callbacks need func_info that says they are static functions. */
+/** Maps that the program may name; callbacks need func_info that says they are static functions. */
 function checkMaps(v: Verifier): void {
+  checkProgramMaps(v);
   if (v.spec.funcInfo !== undefined || v.spec.btf !== undefined) return;
   for (let pc = 0; pc < v.insns.length; pc++) if (isPseudoFunc(v.insns[pc])) v.reject(EINVAL, 'missing btf func_info');
 }

@@ -149,6 +149,21 @@ function checkKind(v: Verifier, index: number, arg: Arg, meta: CallMeta): void {
     case 'dynptr':
       return dynptrArg(v, regno, arg);
     case 'kptr_dest':
-      return v.reject(EINVAL, 'netloom does not support kptr fields');
+      return kptrArg(v, regno);
   }
+}
+
+/** The field of a map's value that holds a pointer to a kernel object. */
+function kptrArg(v: Verifier, regno: number): void {
+  const reg = v.regs[regno];
+  const { map } = reg;
+  if (map !== undefined && map.record === undefined && (map.btfValueType ?? 0) === 0)
+    v.reject(EINVAL, `map '${map.name}' has to have BTF in order to use bpf_kptr_xchg`);
+  if (reg.mask !== 0n)
+    v.reject(EINVAL, `R${regno} doesn't have constant offset. kptr has to be at the constant offset`);
+  const fields = map?.record?.kptrs;
+  if (fields === undefined || fields.length === 0) v.reject(EINVAL, `R${regno} has no valid kptr`);
+  const off = reg.off + Number(BigInt.asIntN(64, reg.value));
+  if (fields?.includes(off) !== true) v.reject(EACCES, `off=${off} doesn't point to kptr`);
+  v.reject(EINVAL, 'netloom does not support kptr fields');
 }

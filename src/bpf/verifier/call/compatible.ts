@@ -70,7 +70,7 @@ const TYPES: Readonly<Record<Exclude<ArgKind, 'any'>, readonly number[]>> = {
   stack: [PTR_TO_STACK],
   const_str: [PTR_TO_MAP_VALUE],
   dynptr: [PTR_TO_STACK, CONST_PTR_TO_DYNPTR],
-  kptr_dest: [PTR_TO_MAP_VALUE, PTR_TO_BTF_ID | MEM_ALLOC, PTR_TO_BTF_ID | MEM_ALLOC | MEM_PERCPU],
+  kptr_dest: [PTR_TO_MAP_VALUE, PTR_TO_BTF_ID | MEM_ALLOC],
 };
 
 /** Kernel structs that begin with a `struct sock_common`. */

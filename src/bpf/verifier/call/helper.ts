@@ -1,6 +1,12 @@
 /** A call of a helper function: may it be called here, do its arguments fit, what is known afterwards. */
-import { EACCES, EINVAL } from '../../../core/errno.ts';
-import { BPF_F_RDONLY_PROG, BPF_MAP_TYPE_PROG_ARRAY, HELPER_NAMES } from '../../../wire/uapi/bpf.ts';
+import { EACCES, EFAULT, EINVAL, ENOTSUPP } from '../../../core/errno.ts';
+import {
+  BPF_F_RDONLY_PROG,
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_PROG_TYPE_KPROBE,
+  BPF_PROG_TYPE_TRACING,
+  HELPER_NAMES,
+} from '../../../wire/uapi/bpf.ts';
 import type { Insn } from '../../insn.ts';
 import { helperAvailable } from '../../progtype/index.ts';
 import { dynptrOf, releaseDynptr } from '../dynptr.ts';
@@ -11,7 +17,7 @@ import { markPrecise } from '../precision.ts';
 import { typeName } from '../print.ts';
 import { clearCallerSaved } from '../read.ts';
 import { checkResourceLeak, releaseRef } from '../refs.ts';
-import { isConst, PTR_TO_MAP_VALUE } from '../reg.ts';
+import { isConst, PTR_TO_MAP_VALUE, SCALAR_VALUE } from '../reg.ts';
 import { programFlags } from '../regions.ts';
 import { clobberStack } from '../stack.ts';
 import { checkArg } from './args.ts';
@@ -30,6 +36,7 @@ const FOR_EACH_MAP_ELEM = 164;
 const SNPRINTF = 165;
 const TIMER_SET_CALLBACK = 170;
 const FIND_VMA = 180;
+const GET_FUNC_IP = 173;
 const LOOP = 181;
 const DYNPTR_FROM_MEM = 197;
 const DYNPTR_WRITE = 202;
@@ -142,10 +149,16 @@ function special(v: Verifier, id: number, meta: CallMeta): void {
       return findVma(v, meta);
     case LOOP:
       noteLoop(v, meta.subprog);
+      // How often is a number; the kernel fails to trace where an address came from.
+      if (regs[1].type !== SCALAR_VALUE) v.reject(EFAULT, 'verifier bug: backtracking misuse');
       markPrecise(v, 1);
       return loop(v, meta);
     case USER_RINGBUF_DRAIN:
       return userRingbufDrain(v, meta);
+    case GET_FUNC_IP:
+      if (v.spec.type !== BPF_PROG_TYPE_KPROBE && v.spec.type !== BPF_PROG_TYPE_TRACING)
+        v.reject(ENOTSUPP, `func ${meta.name} not supported for program type ${v.spec.type}`);
+      return;
     case SNPRINTF: {
       const length = Number(regs[5].value);
       if (length % 8 !== 0) v.reject(EINVAL, '');
