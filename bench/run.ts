@@ -1,8 +1,10 @@
 /**
- * `npm run bench`: measures every figure of the README and prints them as its table. `--json` for programs.
+ * `npm run bench [-- NAME...] [--json]`: measures the figures of the README, or those of the names given (forwarding, hosts,
+ * try, bpf), and prints them as its table.
  */
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bpf } from './bpf.ts';
 import type { Figure } from './figure.ts';
 import { forwarding } from './forwarding.ts';
 import { hosts } from './hosts.ts';
@@ -10,13 +12,23 @@ import { tryLargeFile } from './try.ts';
 
 const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 
-const figures: Figure[] = [];
-for (const measure of [
-  (): Figure[] => [forwarding(join(repository, 'bench'))],
+const MEASURES: Readonly<Record<string, () => Figure[]>> = {
+  forwarding: () => [forwarding(join(repository, 'bench'))],
   hosts,
-  (): Figure[] => [tryLargeFile(repository)],
-]) {
-  console.error('measuring...');
+  try: () => [tryLargeFile(repository)],
+  bpf: () => bpf(join(repository, 'bench')),
+};
+
+const asked = process.argv.slice(2).filter((word) => !word.startsWith('-'));
+const unknown = asked.find((name) => MEASURES[name] === undefined);
+if (unknown !== undefined) {
+  console.error(`no measure '${unknown}': there are ${Object.keys(MEASURES).join(', ')}`);
+  process.exit(2);
+}
+const figures: Figure[] = [];
+for (const [name, measure] of Object.entries(MEASURES)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  console.error(`measuring ${name}...`);
   figures.push(...measure());
 }
 if (process.argv.includes('--json')) console.log(JSON.stringify(figures, null, 2));

@@ -1,6 +1,5 @@
-"""Compiles the programs of this folder with Debian's clang and writes programs.jsonl: the packet, then a program
-a line: instructions (an LD_IMM64 of a map
-has the map's index), maps in order, their contents.
+"""Compiles the programs of this folder with Debian's clang and writes programs.jsonl: the packet, then a program a line:
+instructions (an LD_IMM64 of a map has the map's index), maps in order, their contents.
 
 usage: python3 build.py [clang]
 """
