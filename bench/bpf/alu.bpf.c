@@ -4,7 +4,7 @@
 SEC("xdp")
 int alu(struct xdp_md *ctx)
 {
-	__u64 x = ctx->ingress_ifindex + 88172645463325252ULL;
+	__u64 x = ctx->rx_queue_index + 88172645463325252ULL;
 
 	for (int i = 0; i < 1000; i++) {
 		x ^= x << 13;
