@@ -7,6 +7,7 @@
  */
 import { EACCES, EINVAL, KernelError } from '../core/errno.ts';
 import { Engine } from './compile/engine.ts';
+import { NotCompiled } from './compile/input.ts';
 import type { BpfObject } from './elf/index.ts';
 import { InterpProgram } from './interp/program.ts';
 import { createMap } from './maps/create-map.ts';
@@ -102,14 +103,25 @@ export class BpfSystem {
     if (!verdict.ok) throw new VerifierError(spec.name, verdict);
     this.#checkSupported(own, verdict);
     const id = this.#nextProgram++;
-    const program =
-      options.run === 'interpreted'
-        ? new InterpProgram(id, own, maps, { helpers: HELPERS, kfuncs: KFUNCS })
-        : this.engine.load(id, own, maps, { facts: verdict, checking: options.run === 'checking' });
+    const program = this.#runnable(id, own, maps, verdict, options.run);
     this.machine.programs[id] = program;
     const loaded: LoadedProgram = { id, name: spec.name, spec: own, verdict, program, maps };
     this.programs.set(id, loaded);
     return loaded;
+  }
+
+  /** Compiled, or interpreted when that is asked for or the compiler has no code for something in it. */
+  #runnable(id: number, spec: ProgramSpec, maps: readonly BpfMap[], facts: Verdict, run?: RunMode): MachineProgram {
+    if (run !== 'interpreted') {
+      try {
+        return this.engine.load(id, spec, maps, { facts, checking: run === 'checking' });
+      } catch (error) {
+        if (!(error instanceof NotCompiled)) throw error;
+      }
+    }
+    const program = new InterpProgram(id, spec, maps, { helpers: HELPERS, kfuncs: KFUNCS });
+    this.engine.adopt(program);
+    return program;
   }
 
   /** Takes a program away. It must not be attached. */

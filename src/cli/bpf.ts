@@ -1,6 +1,7 @@
 /** `netloom bpf ...`: one file per command in `bpf/`. */
 import type { Command } from 'commander';
 import { addVerify } from './bpf/verify.ts';
+import { addWasm } from './bpf/wasm.ts';
 
 export function addBpf(program: Command): void {
   const bpf = program
@@ -8,5 +9,6 @@ export function addBpf(program: Command): void {
     .description('eBPF programs: verify, run, look inside')
     .showHelpAfterError('(netloom bpf --help lists the commands)');
   addVerify(bpf);
+  addWasm(bpf);
   for (const command of bpf.commands) command.exitOverride();
 }

@@ -2,8 +2,9 @@
  * Compiled programs of one machine: what they share (the table that tail calls go through, the word that says which run is
  * current), and how each is entered.
  */
+import { Code, I32, I64, OP, WasmModule } from '../../core/wasm.ts';
 import { BPF_F_RDONLY_PROG } from '../../wire/uapi/bpf.ts';
-import { BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, isLdImm64 } from '../insn.ts';
+import { BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, type Insn, isLdImm64 } from '../insn.ts';
 import { loadPacket } from '../interp/packet.ts';
 import * as layout from '../maps/layout.ts';
 import type { BpfMap } from '../maps/map.ts';
@@ -15,6 +16,7 @@ import { BadAccess, Regions } from '../runtime/regions.ts';
 import type { Callback, Run } from '../runtime/run.ts';
 import { RUN_DEVICE } from './batch.ts';
 import { CALLS_BACK } from './call.ts';
+import { functionStarts } from './graph.ts';
 import { helperName } from './imports.ts';
 import type { CompiledMap, CompileInput, Facts } from './input.ts';
 import { compile } from './module.ts';
@@ -90,9 +92,35 @@ export class Engine {
   load(id: number, spec: ProgramSpec, maps: readonly BpfMap[], options: LoadOptions = {}): CompiledProgram {
     const module = new WebAssembly.Module(this.compile(spec, maps, options) as BufferSource);
     const program = new CompiledProgram(this, id, spec, maps, module, options.checking === true);
-    if (id >= this.table.length) this.table.grow(Math.max(id + 1 - this.table.length, this.table.length));
-    this.table.set(id, program.exports.main);
+    this.#put(id, program.exports.main);
     return program;
+  }
+
+  /** Puts a program that is not compiled into the table, so that compiled ones can call it. */
+  adopt(program: MachineProgram): void {
+    const m = new WasmModule();
+    const enter = m.importFunc('env', 'enter', [I32, I32], [I32]);
+    const main = m.declare([I32, I32], [I64], 'main');
+    m.define(main, [], new Code().get(0).get(1).call(enter).op(OP['i64.extend_i32_u']));
+    m.export('main', 'func', main);
+    const env = {
+      enter: (ctx: number, fp: number): number => {
+        const run = this.current;
+        run.ctx = ctx >>> 0;
+        const before = run.fp;
+        run.fp = fp >>> 0;
+        const result = program.enter(run);
+        run.fp = before;
+        return result | 0;
+      },
+    };
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(m.bytes() as BufferSource), { env });
+    this.#put(program.id, instance.exports.main as () => bigint);
+  }
+
+  #put(id: number, main: () => bigint): void {
+    if (id >= this.table.length) this.table.grow(Math.max(id + 1 - this.table.length, this.table.length));
+    this.table.set(id, main);
   }
 
   /** Takes a program out of the table. */
@@ -140,6 +168,9 @@ export class CompiledProgram implements MachineProgram {
   readonly maps: readonly BpfMap[];
   readonly module: WebAssembly.Module;
   readonly exports: Exports;
+  /** What an interpreter that comes here by a tail call goes on with. */
+  readonly insns: readonly Insn[];
+  readonly subprogs: readonly number[];
   readonly #engine: Engine;
   readonly #checking: boolean;
   readonly #ctxSize: number;
@@ -160,6 +191,8 @@ export class CompiledProgram implements MachineProgram {
     this.id = id;
     this.spec = spec;
     this.maps = maps;
+    this.insns = spec.insns;
+    this.subprogs = functionStarts(spec.insns);
     this.module = module;
     this.#checking = checking;
     this.#ctxSize = contextSize(spec.type);
