@@ -24,6 +24,9 @@ const SUITES: Readonly<Record<string, string>> = {
   cbpf: './ebpf-cbpf.js',
   matrices: './ebpf-matrices.js',
   core: './ebpf-core.js',
+  programs: './ebpf-programs.js',
+  conformance: './ebpf-conformance.js',
+  own: './ebpf-own.js',
 };
 
 function usage(problem: string): never {

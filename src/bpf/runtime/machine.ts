@@ -6,10 +6,12 @@
 import { EBADF } from '../../core/errno.ts';
 import type { Heap } from '../../core/heap.ts';
 import type { Slab } from '../../core/slab.ts';
+import type { CreateMode } from '../maps/create.ts';
+import { createMap } from '../maps/create-map.ts';
 import { Grace } from '../maps/grace.ts';
 import { ELEM_KEY, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
-import type { BpfMap, MapHost, Ring } from '../maps/map.ts';
-import type { MapInfo, ProgramSpec } from '../program.ts';
+import type { BpfMap, MapHost } from '../maps/map.ts';
+import type { MapSpec, ProgramSpec } from '../program.ts';
 import { type NetHooks, NO_NET } from './net.ts';
 import { RUN_BLOCK_BYTES, Run } from './run.ts';
 
@@ -83,8 +85,6 @@ export class Machine implements MapHost {
   readonly programs: (MachineProgram | undefined)[] = [];
   /** Waits with freed memory until no program runs. */
   readonly grace: Grace;
-  /** Ring buffer records reserved and not ended, by address. */
-  readonly records: Map<number, Ring> = new Map();
   /** Timers of map values by address. */
   readonly timers: Map<number, Timer> = new Map();
   readonly #idle: Run[] = [];
@@ -102,6 +102,13 @@ export class Machine implements MapHost {
   mapAt(address: number): BpfMap {
     const map = this.maps[this.slab.dv.getUint32(address, true)];
     if (map === undefined) throw new RangeError(`no map at 0x${address.toString(16)}`);
+    return map;
+  }
+
+  /** Makes a map and gives it the next number. Throws `KernelError` when the kernel would refuse it. */
+  createMap(spec: MapSpec, mode: CreateMode = 'root'): BpfMap {
+    const map = createMap(spec, this, this.maps.length, mode);
+    this.maps.push(map);
     return map;
   }
 
@@ -128,7 +135,7 @@ export class Machine implements MapHost {
   }
 
   /** A map value goes away: the timer in it stops. */
-  dropFields(map: MapInfo, valueAt: number): void {
+  dropFields(map: MapSpec, valueAt: number): void {
     const at = map.record?.timer;
     if (at !== undefined) this.dropTimer(valueAt + at);
   }

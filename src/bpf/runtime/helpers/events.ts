@@ -2,6 +2,7 @@
  * Data to user space: ringbuf_*, perf_event_output, and the dynptr forms of the ring buffer.
  */
 import { E2BIG, EFAULT, EINVAL, ENOENT } from '../../../core/errno.ts';
+import { ringOwner } from '../../maps/ring.ts';
 import { type HelperImpl, type HelperTable, wide } from '../helper.ts';
 import type { Run } from '../run.ts';
 import { DYNPTR_MAX_SIZE, DYNPTR_RINGBUF, initDynptr, nullDynptr } from './dynptr.ts';
@@ -12,18 +13,14 @@ function reserve(run: Run, mapAt: number, size: number, flags: number): number {
   const { ring } = run.machine.mapAt(mapAt >>> 0);
   if (flags !== 0 || run.hi(3) !== 0 || run.hi(2) !== 0 || ring === undefined) return 0;
   const at = ring.reserve(size >>> 0, 0);
-  if (at !== 0) {
-    run.machine.records.set(at, ring);
-    run.grant(at, size >>> 0);
-  }
+  if (at !== 0) run.grant(at, size >>> 0);
   return at;
 }
 
 /** Ends a record that was reserved. */
 function end(run: Run, sample: number, flags: number, how: 'submit' | 'discard'): number {
   const at = sample >>> 0;
-  run.machine.records.get(at)?.[how](at, flags >>> 0);
-  run.machine.records.delete(at);
+  run.machine.maps[ringOwner(run.dv, at)]?.ring?.[how](at, flags >>> 0);
   return 0;
 }
 
@@ -47,7 +44,6 @@ function reserveDynptr(run: Run, mapAt: number, size: number, flags: number, dyn
   if (size >>> 0 > DYNPTR_MAX_SIZE) return -E2BIG;
   const sample = ring.reserve(size >>> 0, 0);
   if (sample === 0) return -EINVAL;
-  run.machine.records.set(sample, ring);
   initDynptr(run, at, DYNPTR_RINGBUF, sample, size >>> 0);
   return 0;
 }
