@@ -160,7 +160,7 @@ describe('hostile BTF', () => {
           }
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: 500 },
     );
   });
 });

@@ -9,7 +9,7 @@ import * as F from './format.ts';
 /** Steps through pointers, arrays and prototypes before giving up. */
 const MAX_DEPTH = 32;
 /** Comparisons of one relocation; real types need a few hundred. */
-const MAX_WORK = 1_000_000;
+const MAX_WORK = 100_000;
 
 /** Why a relocation cannot be resolved at all; the loader gives it a place. */
 export class CoreError extends Error {}

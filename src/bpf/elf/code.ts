@@ -4,7 +4,14 @@
  */
 import type { Btf } from '../btf/btf.ts';
 import { CoreError } from '../btf/core-match.ts';
-import { type CoreOptions, describeCore, POISON_HELPER, patchCore, resolveCore } from '../btf/core-relo.ts';
+import {
+  type CoreOptions,
+  type CoreResult,
+  describeCore,
+  POISON_HELPER,
+  patchCore,
+  resolveCore,
+} from '../btf/core-relo.ts';
 import type { BtfExt, ExtRelo } from '../btf/ext.ts';
 import * as I from '../insn.ts';
 import { LoadError } from '../load-error.ts';
@@ -88,6 +95,7 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
     if (typeof found === 'string') problem(at, found);
     else references.set(at, found);
   }
+  const results = new Map<string, CoreResult>();
   for (const relo of context.ext?.relos.get(section.name) ?? []) {
     const at = relo.offset / 8;
     if (!Number.isInteger(at) || at >= insns.length)
@@ -96,7 +104,7 @@ export function readCode(section: ElfSection, context: CodeContext): CodeSection
         0,
         `CO-RE relocation at ${relo.offset}, where no instruction of '${section.name}' is`,
       );
-    const failed = relocateCore(relo, insns, at, context, unresolved);
+    const failed = relocateCore(relo, insns, at, context, unresolved, results);
     if (failed !== undefined) problem(at, failed);
   }
   return { section, insns, references, unresolved };
@@ -108,12 +116,15 @@ function relocateCore(
   at: number,
   { btf, target, core }: CodeContext,
   unresolved: Map<number, string>,
+  results: Map<string, CoreResult>,
 ): string | undefined {
   if (btf === undefined || target === undefined) return undefined;
   const { typeId, kind } = relo;
   const wanted = { typeId, kind, access: btf.string(relo.access) };
   try {
-    const result = resolveCore(wanted, btf, target, core);
+    const key = `${typeId} ${kind} ${relo.access}`;
+    const result = results.get(key) ?? resolveCore(wanted, btf, target, core);
+    results.set(key, result);
     patchCore(insns, at, result);
     if (insns[at].imm === POISON_HELPER) unresolved.set(at, describeCore(wanted, btf));
     return undefined;
@@ -180,16 +191,18 @@ function reference(
 /** The functions of a code section, by the symbol table; old compilers did not mark them as functions. */
 export function functionsOf(elf: Elf, code: CodeSection): CodeFunction[] {
   const { section } = code;
-  const inside = elf.symbols.filter((s) => s.section === section.index && s.name !== '');
+  const inside = (elf.symbolsOf.get(section.index) ?? []).filter((s) => s.name !== '');
   let marked = inside.filter((s) => s.type === STT_FUNC);
   if (marked.length === 0) marked = inside.filter((s) => s.type === E.STT_NOTYPE && s.bind !== E.STB_LOCAL);
   // A static function of old clang has no symbol but its section's.
   if (marked.length === 0) return [{ name: section.name, code, start: 0, length: section.size / 8, anonymous: true }];
-  const starts = marked.map((s) => s.value).sort((a, b) => a - b);
+  // Without a size a function reaches to the next one.
+  const starts = [...new Set(marked.map((s) => s.value))].sort((a, b) => a - b);
+  const ends = new Map(starts.map((start, i) => [start, starts[i + 1] ?? section.size]));
   return marked.map((symbol): CodeFunction => {
     const { name, value } = symbol;
-    const size = symbol.size > 0 ? symbol.size : (starts.find((s) => s > value) ?? section.size) - value;
-    if (value % 8 !== 0 || size % 8 !== 0 || size === 0 || value + size > section.size)
+    const size = symbol.size > 0 ? symbol.size : ends.get(value)! - value;
+    if (value % 8 !== 0 || size % 8 !== 0 || size <= 0 || value + size > section.size)
       throw new LoadError(section.name, value, `function '${name}' of ${size} bytes does not lie in the section`);
     return { name, code, start: value / 8, length: size / 8 };
   });

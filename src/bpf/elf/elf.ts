@@ -72,6 +72,8 @@ export type Elf = {
   readonly littleEndian: boolean;
   readonly sections: readonly ElfSection[];
   readonly symbols: readonly ElfSymbol[];
+  /** Symbols by section. */
+  readonly symbolsOf: ReadonlyMap<number, readonly ElfSymbol[]>;
   /** Relocations by number of the section they change, sorted by offset. */
   readonly relocations: ReadonlyMap<number, readonly ElfRelocation[]>;
 };
@@ -108,7 +110,7 @@ export function readElf(bytes: Uint8Array): Elf {
       index,
       nameAt: word(at),
       type: word(at + 4),
-      flags: word(at + 8),
+      flags: xword(at + 8),
       offset: xword(at + 24),
       size: xword(at + 32),
       link: word(at + 40),
@@ -195,5 +197,11 @@ export function readElf(bytes: Uint8Array): Elf {
     relocations.set(s.info, list);
   }
   for (const list of relocations.values()) list.sort((a, b) => a.offset - b.offset);
-  return { littleEndian, sections, symbols, relocations };
+  const symbolsOf = new Map<number, ElfSymbol[]>();
+  for (const symbol of symbols) {
+    const list = symbolsOf.get(symbol.section);
+    if (list === undefined) symbolsOf.set(symbol.section, [symbol]);
+    else list.push(symbol);
+  }
+  return { littleEndian, sections, symbols, symbolsOf, relocations };
 }

@@ -3,7 +3,7 @@
  * call; calls, callbacks, maps and what .BTF.ext says of each function are moved along.
  */
 import type { Btf } from '../btf/btf.ts';
-import type { BtfExt } from '../btf/ext.ts';
+import type { BtfExt, ExtFunc, ExtLine } from '../btf/ext.ts';
 import * as I from '../insn.ts';
 import { LoadError } from '../load-error.ts';
 import type { FuncInfo, LineInfo } from '../program.ts';
@@ -20,13 +20,23 @@ export type Linked = {
   readonly unresolved: ReadonlyMap<number, string>;
 };
 
+type Records = {
+  readonly funcs: ReadonlyMap<number, readonly ExtFunc[]>;
+  readonly lines: ReadonlyMap<number, readonly ExtLine[]>;
+  readonly unresolved: ReadonlyMap<number, readonly { readonly offset: number; readonly what: string }[]>;
+};
+
 /** Links programs from the functions of an object; one linker may put out only so many instructions. */
 export class Linker {
   readonly #functions: Map<string, CodeFunction> = new Map();
   readonly #btf: Btf | undefined;
   readonly #ext: BtfExt | undefined;
   readonly #codes: ReadonlyMap<number, CodeSection>;
-  #left = 16 * I.BPF_COMPLEXITY_LIMIT_INSNS;
+  readonly #recordsOf: Map<number, Records> = new Map();
+  /** First instructions of functions by section, sorted. */
+  readonly #starts: Map<number, number[]> = new Map();
+  readonly #sites: Map<CodeFunction, readonly number[]> = new Map();
+  #left = 4 * I.BPF_COMPLEXITY_LIMIT_INSNS;
 
   constructor(
     codes: ReadonlyMap<number, CodeSection>,
@@ -37,7 +47,14 @@ export class Linker {
     this.#codes = codes;
     this.#btf = btf;
     this.#ext = ext;
-    for (const f of functions) this.#functions.set(`${f.code.section.index} ${f.start}`, f);
+    for (const f of functions) {
+      const { index } = f.code.section;
+      this.#functions.set(`${index} ${f.start}`, f);
+      const starts = this.#starts.get(index);
+      if (starts === undefined) this.#starts.set(index, [f.start]);
+      else starts.push(f.start);
+    }
+    for (const starts of this.#starts.values()) starts.sort((a, b) => a - b);
   }
 
   /** The program that starts with `main`; throws LoadError. */
@@ -56,11 +73,11 @@ export class Linker {
     const stack = [{ f: main, base: append(main), next: 0 }];
     while (stack.length > 0) {
       const top = stack[stack.length - 1];
-      if (top.next >= top.f.length) {
+      const i = this.#sitesOf(top.f)[top.next++];
+      if (i === undefined) {
         stack.pop();
         continue;
       }
-      const i = top.next++;
       const at = top.base + i;
       const reference = top.f.code.references.get(top.f.start + i);
       const callee = this.#callee(top.f, i, reference);
@@ -78,11 +95,22 @@ export class Linker {
       out[at] = I.isLdImm64(insn) ? { ...insn, src: I.BPF_PSEUDO_FUNC, imm } : { ...insn, imm };
       if (I.isLdImm64(insn)) out[at + 1] = { ...out[at + 1], imm: 0 };
     }
-    const unresolved = new Map<number, string>();
-    for (const [f, base] of places)
-      for (const [at, what] of f.code.unresolved)
-        if (at >= f.start && at < f.start + f.length) unresolved.set(at - f.start + base, what);
-    return { insns: out, unresolved, ...this.#info(places) };
+    return { insns: out, ...this.#info(places) };
+  }
+
+  /** Instructions of a function that refer to something, or may. */
+  #sitesOf(f: CodeFunction): readonly number[] {
+    const known = this.#sites.get(f);
+    if (known !== undefined) return known;
+    const sites: number[] = [];
+    for (let i = 0; i < f.length; i++) {
+      const insn = f.code.insns[f.start + i];
+      const call = insn.code === (I.BPF_JMP | I.BPF_CALL) && insn.src === I.BPF_PSEUDO_CALL;
+      const address = I.isLdImm64(insn) && insn.src === I.BPF_PSEUDO_FUNC;
+      if (call || address || f.code.references.has(f.start + i)) sites.push(i);
+    }
+    this.#sites.set(f, sites);
+    return sites;
   }
 
   /** The function that instruction `i` of `f` calls or takes the address of. */
@@ -95,9 +123,7 @@ export class Linker {
     if (reference?.kind === 'function') {
       ({ section, insn: to, name } = reference);
     } else {
-      const call = insn.code === (I.BPF_JMP | I.BPF_CALL) && insn.src === I.BPF_PSEUDO_CALL;
-      const address = I.isLdImm64(insn) && insn.src === I.BPF_PSEUDO_FUNC;
-      if (reference !== undefined || !(call || address)) return undefined;
+      if (reference !== undefined) return undefined;
       to = place + insn.imm + 1;
     }
     const callee = this.#functions.get(`${section} ${to}`);
@@ -112,24 +138,64 @@ export class Linker {
     return callee;
   }
 
-  #info(places: ReadonlyMap<CodeFunction, number>): Pick<Linked, 'funcInfo' | 'lineInfo'> {
+  /** Records of a section by the function they belong to, by its first instruction. */
+  #group<T extends { readonly offset: number }>(section: number, records: readonly T[]): Map<number, T[]> {
+    const starts = this.#starts.get(section) ?? [];
+    const groups = new Map<number, T[]>();
+    for (const record of records) {
+      const at = record.offset / 8;
+      let [low, high] = [0, starts.length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (starts[middle] <= at) low = middle + 1;
+        else high = middle;
+      }
+      const owner = starts[low - 1];
+      if (owner === undefined || !Number.isInteger(at)) continue;
+      const list = groups.get(owner);
+      if (list === undefined) groups.set(owner, [record]);
+      else list.push(record);
+    }
+    return groups;
+  }
+
+  /** What .BTF.ext says of a section, by function. */
+  #records(code: CodeSection): Records {
+    const { index, name } = code.section;
+    let records = this.#recordsOf.get(index);
+    if (records === undefined) {
+      records = {
+        funcs: this.#group(index, this.#ext?.funcs.get(name) ?? []),
+        lines: this.#group(index, this.#ext?.lines.get(name) ?? []),
+        unresolved: this.#group(
+          index,
+          [...code.unresolved].map(([insn, what]) => ({ offset: insn * 8, what })),
+        ),
+      };
+      this.#recordsOf.set(index, records);
+    }
+    return records;
+  }
+
+  #info(places: ReadonlyMap<CodeFunction, number>): Omit<Linked, 'insns'> {
     const funcInfo: FuncInfo[] = [];
     const lineInfo: LineInfo[] = [];
-    const [btf, ext] = [this.#btf, this.#ext];
-    if (btf === undefined || ext === undefined) return { funcInfo, lineInfo };
+    const unresolved = new Map<number, string>();
+    const btf = this.#btf;
+    if (btf === undefined) return { funcInfo, lineInfo, unresolved };
     for (const [f, base] of places) {
-      const { name } = f.code.section;
-      const within = (offset: number): boolean =>
-        offset % 8 === 0 && offset / 8 >= f.start && offset / 8 < f.start + f.length;
-      for (const { offset, typeId } of ext.funcs.get(name) ?? [])
-        if (within(offset)) funcInfo.push({ insn: offset / 8 - f.start + base, typeId });
-      for (const { offset, file, text, line, column } of ext.lines.get(name) ?? []) {
-        if (!within(offset)) continue;
-        const insn = offset / 8 - f.start + base;
-        lineInfo.push({ insn, file: btf.string(file), text: btf.string(text), line, column });
+      const move = (offset: number): number => offset / 8 - f.start + base;
+      const within = ({ offset }: { readonly offset: number }): boolean => offset / 8 < f.start + f.length;
+      const { funcs, lines, unresolved: missing } = this.#records(f.code);
+      for (const r of (funcs.get(f.start) ?? []).filter(within))
+        funcInfo.push({ insn: move(r.offset), typeId: r.typeId });
+      for (const r of (lines.get(f.start) ?? []).filter(within)) {
+        const { line, column } = r;
+        lineInfo.push({ insn: move(r.offset), file: btf.string(r.file), text: btf.string(r.text), line, column });
       }
+      for (const r of (missing.get(f.start) ?? []).filter(within)) unresolved.set(move(r.offset), r.what);
     }
-    return { funcInfo, lineInfo };
+    return { funcInfo, lineInfo, unresolved };
   }
 }
 

@@ -172,6 +172,8 @@ function collectMaps(elf: Elf, btf: Btf | undefined, name: string, options: Load
   }
   add(structOpsMaps(elf, btf));
 
+  const places = new Map<string, number>();
+  for (const [i, m] of maps.entries()) if (/^\.?maps$/.test(m.section)) places.set(`${m.section} ${m.offset}`, i);
   const find: MapFinder = (symbol, offset) => {
     if (symbol.section === 0) return { kind: 'value', map: kconfigAt, offset };
     const s = elf.sections[symbol.section];
@@ -181,8 +183,8 @@ function collectMaps(elf: Elf, btf: Btf | undefined, name: string, options: Load
         return `'${symbol.name}'+${offset} is far outside of '${s.name}'`;
       return { kind: 'value', map: at, offset };
     }
-    const map = maps.findIndex((m) => m.section === s.name && m.offset === offset && s.name.endsWith('maps'));
-    if (map >= 0) return { kind: 'map', map };
+    const map = places.get(`${s.name} ${offset}`);
+    if (map !== undefined) return { kind: 'map', map };
     return `'${symbol.name}'+${offset} of section '${s.name}' is neither a map nor data`;
   };
   return { maps, find, ids };

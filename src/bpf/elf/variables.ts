@@ -23,12 +23,13 @@ export function completeBtf(btf: Btf, elf: Elf): void {
     if (symbol.type === STT_FUNC && (symbol.visibility === STV_HIDDEN || symbol.visibility === STV_INTERNAL))
       hidden.add(symbol.name);
   }
+  const sections = new Map(elf.sections.map((s) => [s.name, s]));
   for (let id = btf.firstId; id < btf.end; id++) {
     const kind = btf.kind(id);
     if (kind === F.BTF_KIND_FUNC && btf.linkage(id) === F.BTF_FUNC_GLOBAL && hidden.has(btf.name(id)))
       btf.setStatic(id);
     if (kind !== F.BTF_KIND_DATASEC) continue;
-    const section = elf.sections.find((s) => s.name === btf.name(id));
+    const section = sections.get(btf.name(id));
     if (section === undefined || section.size > 0xffffffff) continue;
     const vars = btf.vars(id).map((v) => {
       const symbol = btf.kind(v.type) === F.BTF_KIND_VAR ? places.get(btf.name(v.type)) : undefined;
