@@ -76,6 +76,8 @@ export type ProgramSpec = {
   readonly btf?: BtfView;
   readonly funcInfo?: readonly FuncInfo[];
   readonly lineInfo?: readonly LineInfo[];
+  /** Tracing programs: the point they are for, as behind the slash of a section name ("kfree_skb"). */
+  readonly target?: string;
   /** Kernel functions by the `imm` of their call instruction. */
   readonly kfuncs?: ReadonlyMap<number, string>;
 };

@@ -1,6 +1,7 @@
 /**
  * What a program on a tracing point may load: its arguments (the context, eight bytes each) and what its pointers lead to.
  */
+import { BPF_TRACE_FENTRY, BPF_TRACE_FEXIT, BPF_TRACE_RAW_TP } from '../../wire/uapi/bpf.ts';
 import { PTR_MAYBE_NULL, PTR_TO_BTF_ID, PTR_TRUSTED, SCALAR_VALUE } from '../verifier/reg.ts';
 import type { Member, StructLayout, TypeRef } from './declaration.ts';
 import { TRACE_POINTS, type TracePoint } from './points.ts';
@@ -41,6 +42,28 @@ export function checkArgumentAccess(
   // A pointer is loaded whole or not at all.
   if (size !== 8) return undefined;
   return pointed(arg.type, PTR_TRUSTED | (arg.nullable ? PTR_MAYBE_NULL : 0));
+}
+
+/** Why a tracing program cannot be for `target`; '' when it can. */
+export function targetProblem(target: string, attach: number): string {
+  const point = tracePoint(target);
+  if (point === undefined) return `netloom has no tracing point '${target}'`;
+  if (attach === BPF_TRACE_RAW_TP) return point.group === '' ? `'${target}' is a function, not a tracepoint` : '';
+  if (attach !== BPF_TRACE_FENTRY && attach !== BPF_TRACE_FEXIT) return 'netloom does not support this kind of tracing';
+  return point.group === '' ? '' : `'${target}' is a tracepoint, not a function`;
+}
+
+/** A load of `size` bytes at `offset` of the context of a tracing program; undefined: not allowed (stores never are). */
+export function checkTracingContext(
+  target: string,
+  attach: number,
+  op: string,
+  offset: number,
+  size: number,
+): Loaded | undefined {
+  const point = tracePoint(target);
+  if (point === undefined || op !== 'read') return undefined;
+  return checkArgumentAccess(point, offset, size, attach === BPF_TRACE_FEXIT);
 }
 
 /** The member of the innermost struct that holds the byte at `offset`, and where in it the byte lies. */

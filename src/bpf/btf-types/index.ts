@@ -3,8 +3,10 @@ export {
   checkArgumentAccess,
   checkRecordAccess,
   checkStructAccess,
+  checkTracingContext,
   contextBytes,
   type Loaded,
+  targetProblem,
   tracePoint,
 } from './access.ts';
 export type { Member, StructLayout, TypeRef } from './declaration.ts';

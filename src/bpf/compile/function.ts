@@ -42,7 +42,7 @@ import type { Frame } from './frame.ts';
 import type { Graph } from './graph.ts';
 import { NotCompiled } from './input.ts';
 import { MAY_GOTO_LOOPS, writeCondition } from './jump.ts';
-import { writeAtomic, writeLoad, writeStore } from './memory.ts';
+import { writeAtomic, writeLoad, writeProbe, writeStore } from './memory.ts';
 import type { ModuleWriter } from './module.ts';
 import { type BlockWriter, writeStructure } from './structure.ts';
 
@@ -156,7 +156,8 @@ export class FunctionWriter implements BlockWriter {
         return;
       }
       case BPF_LDX:
-        if (!this.#knownLoad(insn)) writeLoad(f, this.module.check, insn);
+        if (this.module.input.facts?.insns[pc]?.mayFault === true) writeProbe(f, insn);
+        else if (!this.#knownLoad(insn)) writeLoad(f, this.module.check, insn);
         this.#known[insn.dst] = undefined;
         return;
       case BPF_ST:

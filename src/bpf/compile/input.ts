@@ -10,6 +10,8 @@ export type InsnFacts = {
   readonly seen: boolean;
   /** Helper calls whose map argument is always the same map: its index in `spec.maps`; else -1. */
   readonly mapIndex: number;
+  /** A load that gives zero when its address is (nearly) NULL. */
+  readonly mayFault?: boolean;
   /** Map helper calls whose key is always the same constant: its first four bytes. */
   readonly mapKey?: bigint;
 };

@@ -4,7 +4,7 @@
  *
  * One thread runs programs, so that atomic operations are plain ones.
  */
-import { OP } from '../../core/wasm.ts';
+import { I64, OP } from '../../core/wasm.ts';
 import {
   BPF_ADD,
   BPF_AND,
@@ -76,6 +76,22 @@ export function writeLoad(f: Frame, check: Check, insn: Insn): void {
   const signed = (insn.code & 0xe0) === BPF_MEMSX;
   const offset = pushAddress(f, check, insn.src, insn.off, size, false);
   f.code.mem((signed ? LOAD_SIGNED : LOAD)[size], offset);
+  f.set(insn.dst);
+}
+
+/** Below this address lies nothing that a program may see: a load there is one through NULL. */
+const FIRST_ADDRESS = 4096;
+
+/** BPF_LDX through a pointer that was found in a kernel struct: NULL reads as zero. */
+export function writeProbe(f: Frame, insn: Insn): void {
+  const size = sizeOf(insn.code);
+  const signed = (insn.code & 0xe0) === BPF_MEMSX;
+  f.low(insn.src).i32(insn.off).op(OP['i32.add']).tee(f.a32);
+  f.code.i32(FIRST_ADDRESS).op(OP['i32.lt_u']).if(I64).i64(0).else();
+  f.code
+    .get(f.a32)
+    .mem((signed ? LOAD_SIGNED : LOAD)[size], 0)
+    .end();
   f.set(insn.dst);
 }
 

@@ -59,6 +59,8 @@ import type { InterpProgram } from './program.ts';
 export const MAY_GOTO_LIMIT = 8_388_608;
 
 const TAIL_CALL = 12;
+/** Below this address lies nothing that a program may see. */
+const FIRST_ADDRESS = 4096n;
 const FP = 10;
 
 /** The run took more instructions than it was allowed. */
@@ -166,7 +168,9 @@ export class Interpreter {
           regs[dst] = this.#alu(insn, regs);
           break;
         case BPF_LDX: {
-          const value = memory.load(u64(regs[src] + BigInt(off)), sizeOf(code));
+          const at = u64(regs[src] + BigInt(off));
+          const faults = at < FIRST_ADDRESS && frame.program.mayFault.has(pc - 1);
+          const value = faults ? 0n : memory.load(at, sizeOf(code));
           regs[dst] = (code & 0xe0) === BPF_MEMSX ? BigInt.asIntN(sizeOf(code) * 8, value) : value;
           break;
         }

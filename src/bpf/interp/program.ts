@@ -26,6 +26,8 @@ export function subprogStarts(insns: readonly Insn[]): number[] {
 export type InterpOptions = {
   readonly helpers: HelperTable;
   readonly kfuncs: KfuncTable;
+  /** Loads that give zero when nothing is at their address, by instruction. */
+  readonly insns?: readonly { readonly mayFault?: boolean }[];
   /** Instructions one run may take; default 100,000,000. */
   readonly budget?: number;
 };
@@ -36,6 +38,7 @@ export class InterpProgram implements MachineProgram {
   readonly maps: readonly BpfMap[];
   readonly insns: readonly Insn[];
   readonly subprogs: readonly number[];
+  readonly mayFault: ReadonlySet<number>;
   readonly #options: InterpOptions;
 
   constructor(id: number, spec: ProgramSpec, maps: readonly BpfMap[], options: InterpOptions) {
@@ -44,6 +47,7 @@ export class InterpProgram implements MachineProgram {
     this.maps = maps;
     this.insns = spec.insns;
     this.subprogs = subprogStarts(spec.insns);
+    this.mayFault = new Set(options.insns?.flatMap((insn, pc) => (insn.mayFault === true ? [pc] : [])));
     this.#options = options;
   }
 

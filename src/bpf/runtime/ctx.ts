@@ -81,6 +81,9 @@ const OTHER_SIZES: ReadonlyMap<number, number> = new Map([
   [25, 40],
   [30, 72],
   [32, 16],
+  // Arguments of tracing programs, records of tracepoints.
+  [26, 96],
+  [5, 512],
 ]);
 
 export const swap16 = (x: number): number => ((x & 0xff) << 8) | ((x >> 8) & 0xff);

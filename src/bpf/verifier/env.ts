@@ -56,6 +56,8 @@ export class InsnInfo {
   liveRegs = 0;
   /** Pointer type that a load or store here goes through; the same on every path (or an error). */
   ptrType = 0;
+  /** A load that gives zero when nothing is at its address: through a pointer found in a kernel struct. */
+  mayFault = false;
   /** Map of a helper call that is the same on all paths: index in `maps`; -1 none yet, -2 several. */
   mapIndex = -1;
   /** Key of a map helper call that is the same constant on all paths. */

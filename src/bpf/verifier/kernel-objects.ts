@@ -17,13 +17,15 @@ import {
   BPF_MAP_TYPE_PERF_EVENT_ARRAY,
   BPF_MAP_TYPE_PROG_ARRAY,
 } from '../../wire/uapi/bpf.ts';
+import { checkStructAccess, STRUCTS } from '../btf-types/index.ts';
 import type { MapInfo } from '../program.ts';
 import type { Verifier } from './env.ts';
-import type { Reg } from './reg.ts';
-import { setUnknown } from './values.ts';
+import { type Reg, SCALAR_VALUE } from './reg.ts';
+import { tnumPair } from './text.ts';
+import { setPointer, setUnknown } from './values.ts';
 
 /** The C struct behind a map of a type. */
-const STRUCTS: ReadonlyMap<number, string> = new Map([
+const MAP_STRUCTS: ReadonlyMap<number, string> = new Map([
   [BPF_MAP_TYPE_ARRAY, 'bpf_array'],
   [BPF_MAP_TYPE_PERCPU_ARRAY, 'bpf_array'],
   [BPF_MAP_TYPE_PROG_ARRAY, 'bpf_array'],
@@ -48,7 +50,7 @@ export function checkMapPointerAccess(
   loaded: Reg | undefined,
 ): void {
   const reg = v.regs[regno];
-  const name = STRUCTS.get((reg.map as MapInfo).type) ?? 'bpf_map';
+  const name = MAP_STRUCTS.get((reg.map as MapInfo).type) ?? 'bpf_map';
   if (!v.allowPtrLeaks) v.reject(1, `'struct ${name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN`);
   if (off < 0) v.reject(EACCES, `R${regno} is ${name} invalid negative access: off=${off}`);
   if (write) v.reject(EACCES, `only read from ${name} is supported`);
@@ -69,12 +71,21 @@ export function checkBtfAccess(
   v: Verifier,
   regno: number,
   off: number,
-  _size: number,
+  size: number,
   write: boolean,
-  _loaded: Reg | undefined,
+  loaded: Reg | undefined,
 ): void {
-  const { btfName } = v.regs[regno];
+  const reg = v.regs[regno];
+  const { btfName } = reg;
+  if (reg.mask !== 0n || reg.value !== 0n)
+    v.reject(EACCES, `R${regno} is ptr_${btfName} invalid variable offset: off=${off}, var_off=${tnumPair(reg)}`);
   if (off < 0) v.reject(EACCES, `R${regno} is ptr_${btfName} invalid negative access: off=${off}`);
   if (write) v.reject(EACCES, 'only read is supported');
-  v.reject(EACCES, `netloom does not support reading fields of struct ${btfName} by offset`);
+  if (!STRUCTS.has(btfName)) v.reject(EACCES, `netloom has no struct ${btfName} to read from`);
+  const found = checkStructAccess(btfName, off, size);
+  if (found === undefined) return v.reject(EACCES, `access beyond struct ${btfName} at off ${off} size ${size}`);
+  if (loaded === undefined) return;
+  if (found.regType === SCALAR_VALUE) return setUnknown(v, loaded);
+  setPointer(loaded, found.regType);
+  loaded.btfName = found.btfName;
 }

@@ -15,8 +15,10 @@ import {
   BPF_PROG_TYPE_SK_MSG,
   BPF_PROG_TYPE_SK_REUSEPORT,
   BPF_PROG_TYPE_SK_SKB,
+  BPF_PROG_TYPE_TRACING,
   BPF_PROG_TYPE_XDP,
 } from '../../wire/uapi/bpf.ts';
+import { checkTracingContext } from '../btf-types/index.ts';
 import type { MapInfo } from '../program.ts';
 import { checkContextAccess, checkObjectAccess } from '../progtype/index.ts';
 import { checkAlignment } from './align.ts';
@@ -214,7 +216,10 @@ function loadMapValue(v: Verifier, reg: Reg, at: number, size: number, loaded: R
 function accessContext(v: Verifier, off: number, size: number, access: Access, loaded: Reg | undefined): void {
   const op = !access.write ? 'read' : access.regno === undefined ? 'writeImm' : 'write';
   const { type, expectedAttachType } = v.spec;
-  const found = checkContextAccess(type, expectedAttachType, v.mode, op, off, size);
+  const found =
+    type === BPF_PROG_TYPE_TRACING
+      ? checkTracingContext(v.spec.target ?? '', expectedAttachType, op, off, size)
+      : checkContextAccess(type, expectedAttachType, v.mode, op, off, size);
   if (found === undefined || (found.regType !== SCALAR_VALUE && access.signed === true))
     return v.reject(EACCES, `invalid bpf_context access off=${off} size=${size}`);
   (access.write ? v.ctxWritten : v.ctxRead).add(off);

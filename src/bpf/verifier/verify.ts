@@ -3,10 +3,12 @@
  * (Documentation/bpf/verifier.rst).
  */
 import { E2BIG, EINVAL } from '../../core/errno.ts';
+import { BPF_PROG_TYPE_TRACING, PROG_TYPE_NAMES } from '../../wire/uapi/bpf.ts';
 import { disasmInsn } from '../asm/disassemble.ts';
+import { targetProblem } from '../btf-types/index.ts';
 import { BPF_COMPLEXITY_LIMIT_INSNS } from '../insn.ts';
 import type { LineInfo, ProgramSpec } from '../program.ts';
-import { checkLoad } from '../progtype/index.ts';
+import { checkLoad, needsBtf } from '../progtype/index.ts';
 import { checkKfuncKnown } from './call/kfunc.ts';
 import { checkCfg } from './cfg.ts';
 import { checkProgramInsns, isPseudoFunc } from './check-insn.ts';
@@ -42,6 +44,8 @@ export type VerifiedInsn = {
   readonly seen: boolean;
   /** A helper call whose map is always the same one: its index in `maps`, else -1. */
   readonly mapIndex: number;
+  /** A load through a pointer that may lead nowhere: it gives zero then. */
+  readonly mayFault: boolean;
   /** A map helper call whose key is always the same constant. */
   readonly mapKey: bigint | undefined;
 };
@@ -111,7 +115,12 @@ export function verify(spec: ProgramSpec, options: VerifyOptions = {}): Verdict 
     message: failure?.message ?? '',
     log: log.text(),
     processed: v.processed,
-    insns: v.info.map((i) => ({ seen: i.seen, mapIndex: i.mapIndex >= 0 ? i.mapIndex : -1, mapKey: i.mapKey })),
+    insns: v.info.map((i) => ({
+      seen: i.seen,
+      mapIndex: i.mapIndex >= 0 ? i.mapIndex : -1,
+      mapKey: i.mapKey,
+      mayFault: i.mayFault,
+    })),
     subprogs: v.subprogs.map(({ name, start, end, stackDepth, isCallback, hasTailCall }) => ({
       name,
       start,
@@ -171,6 +180,11 @@ function checkMayLoad(v: Verifier): void {
   const { type, expectedAttachType, flags } = v.spec;
   const error = checkLoad(type, expectedAttachType, flags, v.mode);
   if (error !== undefined) v.reject(error.errno, error.message);
+  if (!needsBtf(type)) return;
+  if (type !== BPF_PROG_TYPE_TRACING)
+    v.reject(EINVAL, `netloom does not support programs of type ${PROG_TYPE_NAMES[type]}`);
+  const problem = targetProblem(v.spec.target ?? '', expectedAttachType);
+  if (problem !== '') v.reject(EINVAL, problem);
 }
 
 const TAIL_CALL = 12;

@@ -44,7 +44,21 @@ import { endPath } from './paths.ts';
 import { stateVisited } from './prune.ts';
 import { clearCallerSaved, readReg } from './read.ts';
 import { checkResourceLeak } from './refs.ts';
-import { CONST_PTR_TO_MAP, NOT_INIT, PTR_TO_CTX, PTR_TO_FUNC, PTR_TO_MAP_VALUE } from './reg.ts';
+import {
+  baseType,
+  CONST_PTR_TO_MAP,
+  NOT_INIT,
+  PTR_TO_ARENA,
+  PTR_TO_BTF_ID,
+  PTR_TO_CTX,
+  PTR_TO_FUNC,
+  PTR_TO_MAP_VALUE,
+  PTR_TO_SOCK_COMMON,
+  PTR_TO_SOCKET,
+  PTR_TO_TCP_SOCK,
+  PTR_TO_XDP_SOCK,
+  PTR_TRUSTED,
+} from './reg.ts';
 import { clearScratched, logInsnState, stateText } from './state-text.ts';
 import { setKnown, setPointer, setUnknown } from './values.ts';
 
@@ -144,20 +158,52 @@ function step(v: Verifier, insn: Insn, pc: number): number | undefined {
       return pc + 1;
     case BPF_LDX: {
       const signed = (insn.code & 0xe0) === BPF_MEMSX;
+      const { type } = v.regs[insn.src];
       checkMemAccess(v, insn.src, insn.off, sizeOf(insn.code), { write: false, regno: insn.dst, signed });
+      notePointer(v, pc, type);
+      if (baseType(type) === PTR_TO_BTF_ID && (type & PTR_TRUSTED) === 0) v.info[pc].mayFault = true;
       return pc + 1;
     }
     case BPF_STX:
       if ((insn.code & 0xe0) === BPF_ATOMIC) walkAtomic(v, insn);
-      else checkMemAccess(v, insn.dst, insn.off, sizeOf(insn.code), { write: true, regno: insn.src });
+      else {
+        const { type } = v.regs[insn.dst];
+        checkMemAccess(v, insn.dst, insn.off, sizeOf(insn.code), { write: true, regno: insn.src });
+        notePointer(v, pc, type);
+      }
       return pc + 1;
-    case BPF_ST:
+    case BPF_ST: {
+      const { type } = v.regs[insn.dst];
       checkMemAccess(v, insn.dst, insn.off, sizeOf(insn.code), { write: true, regno: undefined, imm: insn.imm });
+      notePointer(v, pc, type);
       return pc + 1;
+    }
     case BPF_LD:
       return walkLd(v, insn, pc);
     default:
       return walkJump(v, insn, pc);
+  }
+}
+
+/** Kinds of pointers whose loads and stores the kernel rewrites, so that an instruction must always have the same. */
+const REWRITTEN: ReadonlySet<number> = new Set([
+  PTR_TO_CTX,
+  PTR_TO_SOCKET,
+  PTR_TO_SOCK_COMMON,
+  PTR_TO_TCP_SOCK,
+  PTR_TO_XDP_SOCK,
+  PTR_TO_BTF_ID,
+  PTR_TO_ARENA,
+]);
+
+function notePointer(v: Verifier, pc: number, type: number): void {
+  const info = v.info[pc];
+  const before = info.ptrType;
+  if (before === NOT_INIT) info.ptrType = type;
+  else if (before !== type && (REWRITTEN.has(baseType(before)) || REWRITTEN.has(baseType(type)))) {
+    // Trusted and untrusted pointers to the same kind of struct may meet in a load.
+    if (baseType(before) === PTR_TO_BTF_ID && baseType(type) === PTR_TO_BTF_ID) return;
+    v.reject(EINVAL, 'same insn cannot be used with different pointers');
   }
 }
 
