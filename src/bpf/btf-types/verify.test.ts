@@ -31,7 +31,7 @@ describe('a tracing program', () => {
     const sk = insn(0x79, 2, 1, 24);
     const family = insn(0x69, 3, 2, offsetOf('sock', '__sk_common.skc_family'));
     expect(load('kfree_skb', u.BPF_TRACE_RAW_TP, [sk, family]).message).toBe(
-      "R2 invalid mem access 'trusted_ptr_or_null_sock'",
+      "R2 invalid mem access 'trusted_ptr_or_null_'",
     );
     expect(load('kfree_skb', u.BPF_TRACE_RAW_TP, [sk, insn(0x15, 2, 0, 1), family]).ok).toBe(true);
   });
