@@ -52,6 +52,8 @@ export class InsnInfo {
   callsCallback = false;
   /** Strongly connected component of the control flow graph, 0 for none. */
   scc = 0;
+  /** That component is a loop which is walked until nothing new comes. */
+  settles = false;
   /** Registers alive before the instruction, a bit each. */
   liveRegs = 0;
   /** Pointer type that a load or store here goes through; the same on every path (or an error). */

@@ -49,7 +49,7 @@ export function widen(v: Verifier, before: State, now: State): void {
 function inSettlingLoop(v: Verifier, state: State): boolean {
   for (let f = 0; f <= state.depth; f++) {
     const pc = f === state.depth ? state.insn : state.frames[f + 1].callsite;
-    if (v.info[pc].scc !== 0) return true;
+    if (v.info[pc].settles) return true;
   }
   return false;
 }

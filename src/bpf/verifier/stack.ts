@@ -94,6 +94,7 @@ function readFixed(v: Verifier, frame: FuncState, off: number, size: number, dst
   const spi = spiOf(off);
   const slot = frame.stack[spi];
   markStackRead(v, frame.frameno, spi);
+  v.scratchSlot(frame.frameno, spi);
   if (slot?.spilled) {
     const reg = slot.reg;
     const spilled = spillSize(slot);
@@ -143,6 +144,7 @@ function readBytes(v: Verifier, frame: FuncState, low: number, high: number, dst
   for (let at = low; at < high; at++) {
     const slot = frame.stack[spiOf(at)];
     markStackRead(v, frame.frameno, spiOf(at));
+    v.scratchSlot(frame.frameno, spiOf(at));
     if (slot?.at(nibbleOf(at)) !== STACK_ZERO) break;
     zeros++;
   }

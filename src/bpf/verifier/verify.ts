@@ -231,7 +231,8 @@ function logLiveRegs(v: Verifier): void {
   for (let pc = 0; pc < v.insns.length; pc++) {
     let regs = '';
     for (let r = 0; r < 10; r++) regs += ((v.info[pc].liveRegs >> r) & 1) !== 0 ? r : '.';
-    v.log.write(`${String(pc).padStart(7)}: ${regs} ${disasmInsn(v.insns, pc)}\n`);
+    const loop = v.info[pc].scc === 0 ? '   ' : String(v.info[pc].scc).padStart(3);
+    v.log.write(`${loop} ${String(pc).padStart(3)}: ${regs} ${disasmInsn(v.insns, pc)}\n`);
     if (v.insns[pc].code === 0x18) pc++;
   }
 }
