@@ -6,6 +6,7 @@ import { classOf, type Insn } from '../insn.ts';
 import type { LineInfo, MapInfo, ProgramSpec } from '../program.ts';
 import { LiveStack } from './live-stack.ts';
 import type { Log } from './log.ts';
+import type { LoopVisit } from './loops.ts';
 import type { Reg } from './reg.ts';
 import type { FuncState, State, Step } from './state.ts';
 
@@ -15,9 +16,12 @@ export type Mode = 'root' | 'netadmin' | 'unpriv';
 /** Why a program was refused; thrown inside the verifier only, `verify` catches it. */
 export class Reject extends Error {
   readonly errno: number;
-  constructor(errno: number, message: string) {
+  /** Further lines for the log, after the message. */
+  readonly details: string;
+  constructor(errno: number, message: string, details = '') {
     super(message);
     this.errno = errno;
+    this.details = details;
   }
 }
 
@@ -52,8 +56,6 @@ export class InsnInfo {
   callsCallback = false;
   /** Strongly connected component of the control flow graph, 0 for none. */
   scc = 0;
-  /** That component is a loop which is walked until nothing new comes. */
-  settles = false;
   /** Registers alive before the instruction, a bit each. */
   liveRegs = 0;
   /** Pointer type that a load or store here goes through; the same on every path (or an error). */
@@ -124,7 +126,7 @@ export class Verifier {
   readonly pending: Pending[] = [];
   readonly explored: Map<number, Explored[]> = new Map();
   /** Paths that ended by coming back to a state still being walked. */
-  readonly backEdges: { readonly to: State; readonly from: State }[] = [];
+  readonly loopVisits: Map<string, LoopVisit> = new Map();
   processed = 0;
   jumpsProcessed = 0;
   prevProcessed = 0;
@@ -163,8 +165,6 @@ export class Verifier {
   get regs(): Reg[] {
     return this.state.frame.regs;
   }
-  /** Some recorded state learned that a scalar matters. */
-  precisionChanged = false;
   readonly liveStack: LiveStack = new LiveStack();
   /** Where the log's line of the last instruction begins and ends. */
   insnLineStart = 0;
@@ -186,8 +186,8 @@ export class Verifier {
   }
 
   /** Refuses the program. */
-  reject(errno: number, message: string): never {
-    throw new Reject(errno, message);
+  reject(errno: number, message: string, details = ''): never {
+    throw new Reject(errno, message, details);
   }
 
   /** A line in the log that is not the final message. */

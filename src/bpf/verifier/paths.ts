@@ -1,6 +1,7 @@
 /** Paths that are still to be walked. */
 import { EFAULT } from '../../core/errno.ts';
 import type { Verifier } from './env.ts';
+import { leaveLoop } from './loops.ts';
 import type { State } from './state.ts';
 
 /** More branches in a row than this are refused. */
@@ -27,6 +28,7 @@ export function endPath(v: Verifier, state: State): void {
   while (at !== undefined) {
     at.branches--;
     if (at.branches > 0) return;
+    leaveLoop(v, at);
     if (at.evicted) v.statesKept--;
     at = at.parent;
   }

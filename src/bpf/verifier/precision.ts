@@ -194,7 +194,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
 }
 
 /** The big hammer: every scalar of every recorded state on this path. */
-function markEverything(state: State): void {
+export function markEverything(state: State): void {
   for (let s = state.parent; s !== undefined; s = s.parent)
     for (const frame of s.frames) {
       for (const reg of frame.regs) if (reg.type === SCALAR_VALUE) reg.precise = true;
@@ -303,7 +303,7 @@ export function markPrecise(v: Verifier, regno: number): void {
   if (!v.bpfCapable || v.regs[regno].type !== SCALAR_VALUE) return;
   const t = new Tracked(v.state.depth);
   t.add(regno);
-  if (trace(v, v.state, t, v.insn)) v.precisionChanged = true;
+  trace(v, v.state, t, v.insn);
 }
 
 /** The scalar spilled to this slot is needed exactly. */
@@ -311,7 +311,7 @@ export function markSlotPrecise(v: Verifier, frame: number, spi: number): void {
   if (!v.bpfCapable) return;
   const t = new Tracked(v.state.depth);
   t.slots[frame].add(spi);
-  if (trace(v, v.state, t, v.insn)) v.precisionChanged = true;
+  trace(v, v.state, t, v.insn);
 }
 
 /** `state` ends where `old` was recorded: what `old` needs exactly, the path of `state` needs too. True: something new. */

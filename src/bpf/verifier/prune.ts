@@ -5,9 +5,10 @@
 import { EINVAL } from '../../core/errno.ts';
 import { isIterNext } from './call/kinds.ts';
 import { isMayGoto } from './cfg.ts';
-import { type Closeness, sameValues, statesEqual } from './compare.ts';
+import { sameValues, statesEqual } from './compare.ts';
 import type { Explored, Verifier } from './env.ts';
 import { noteJump } from './history.ts';
+import { addBackEdge, enterLoop, marksIncomplete } from './loops.ts';
 import { propagatePrecision } from './precision.ts';
 import { type Reg, SCALAR_VALUE } from './reg.ts';
 import { STACK_DYNPTR, STACK_INVALID, STACK_ITER, type State } from './state.ts';
@@ -45,15 +46,6 @@ export function widen(v: Verifier, before: State, now: State): void {
   }
 }
 
-/** Inside a loop whose end is found by settling (iterators, may_goto, callbacks): what it depends on may not be known yet. */
-function inSettlingLoop(v: Verifier, state: State): boolean {
-  for (let f = 0; f <= state.depth; f++) {
-    const pc = f === state.depth ? state.insn : state.frames[f + 1].callsite;
-    if (v.info[pc].settles) return true;
-  }
-  return false;
-}
-
 /** Forgets registers and slots that nothing reads any more. All paths from the state have ended. */
 function clean(v: Verifier, state: State): void {
   state.cleaned = true;
@@ -72,17 +64,6 @@ function clean(v: Verifier, state: State): void {
       setUninit(slot.reg);
     });
   }
-}
-
-/** Precision found late flows round the loops that were cut short. */
-function settlePrecision(v: Verifier): void {
-  if (!v.precisionChanged) return;
-  for (let round = 0; round < 64; round++) {
-    let changed = false;
-    for (const edge of v.backEdges) if (propagatePrecision(v, edge.to, edge.from)) changed = true;
-    if (!changed) break;
-  }
-  v.precisionChanged = false;
 }
 
 /** An iterator is being walked at different depths: the loop makes progress. */
@@ -131,9 +112,9 @@ function compareOpen(v: Verifier, old: State, cur: State): Found {
     old.mayGotoDepth === cur.mayGotoDepth &&
     old.callbackUnrollDepth === cur.callbackUnrollDepth
   ) {
-    v.note(`; cur state:${stateText(v, cur, cur.depth, true)}`);
-    v.note(`; old state:${stateText(v, old, old.depth, true)}`);
-    v.reject(EINVAL, `infinite loop detected at insn ${v.insn}`);
+    const states =
+      `cur state:${stateText(v, cur, cur.depth, true)}\n` + `old state:${stateText(v, old, old.depth, true)}\n`;
+    v.reject(EINVAL, `infinite loop detected at insn ${v.insn}`, states);
   }
   return 'young';
 }
@@ -151,7 +132,6 @@ export function stateVisited(v: Verifier): boolean {
     list = [];
     v.explored.set(insn, list);
   }
-  settlePrecision(v);
   let states = 0;
   for (let i = list.length - 1; i >= 0; i--) {
     const entry = list[i];
@@ -167,19 +147,16 @@ export function stateVisited(v: Verifier): boolean {
         found = 'miss';
       }
     } else {
-      const settling = inSettlingLoop(v, old);
-      if (!old.cleaned && !settling) clean(v, old);
-      const how: Closeness = settling ? 'within' : 'loose';
-      found = statesEqual(v, old, cur, how) ? 'hit' : 'miss';
+      const open = marksIncomplete(v, old);
+      if (!old.cleaned && !open) clean(v, old);
+      if (!statesEqual(v, old, cur, open ? 'within' : 'loose')) found = 'miss';
+      else found = open ? 'loop' : 'hit';
     }
     if (found !== 'miss') {
       entry.hits++;
       if (info.jmpPoint) noteJump(v);
       propagatePrecision(v, old, cur);
-      if (found === 'loop') {
-        v.backEdges.push({ to: old, from: cur });
-        v.precisionChanged = true;
-      }
+      if (found === 'loop') addBackEdge(v, old, cur);
       return true;
     }
     if (record) entry.misses++;
@@ -208,6 +185,7 @@ function recordState(v: Verifier, list: Explored[]): void {
   cur.lastInsn = v.prevInsn;
   const recorded = cur.clone();
   recorded.branches = 1;
+  enterLoop(v, recorded);
   list.push({ state: recorded, hits: 0, misses: 0 });
   v.statesKept++;
   v.peakStates = Math.max(v.peakStates, v.statesKept);

@@ -1,6 +1,5 @@
 /**
  * Loops: their instructions get the number of their strongly connected component (R. Tarjan, 1972; without recursion).
- * Those with an iterator's `next`, a `may_goto`, or a helper that calls back end when nothing new comes: they settle.
  */
 import { successors } from './cfg.ts';
 import type { Verifier } from './env.ts';
@@ -43,14 +42,10 @@ export function computeLoops(v: Verifier): void {
         onStack[pc] = 0;
         members.push(pc);
       } while (pc !== top.pc);
-      const settles = members.some((m) => info[m].forceCheckpoint);
       const loops = members.length > 1 || info[top.pc].callsCallback || top.edges.includes(top.pc);
       if (!loops) continue;
       components++;
-      for (const m of members) {
-        info[m].scc = components;
-        info[m].settles = settles;
-      }
+      for (const m of members) info[m].scc = components;
     }
   }
 }

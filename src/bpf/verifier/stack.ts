@@ -125,7 +125,6 @@ function readFixed(v: Verifier, frame: FuncState, off: number, size: number, dst
         setKnown(v, dst, 0n);
       } else {
         setUnknown(v, dst);
-        noteStackAccess(v, frame.frameno, spi);
       }
       return;
     }

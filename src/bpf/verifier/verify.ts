@@ -107,6 +107,7 @@ export function verify(spec: ProgramSpec, options: VerifyOptions = {}): Verdict 
     if (!(error instanceof Reject)) throw error;
     failure = error;
     if (error.message !== '') log.line(error.message);
+    log.write(error.details);
   }
   if (log.level !== 0) logStatistics(v);
   return {
@@ -248,7 +249,7 @@ function walkFrom(v: Verifier, index: number): void {
   v.prevInsn = -1;
   v.explored.clear();
   v.pending.length = 0;
-  v.backEdges.length = 0;
+  v.loopVisits.clear();
   if (index === 0) setPointer(frame.regs[1], PTR_TO_CTX);
   else {
     v.log.line(`Validating ${v.subprogs[index].name}() func#${index}...`);

@@ -134,6 +134,7 @@ function nextPath(v: Verifier): boolean {
   v.state = path.state;
   v.insn = path.insn;
   v.prevInsn = path.prev;
+  for (let spi = 0; spi < v.frame.stack.length; spi++) v.scratchedSlots.add(spi);
   return true;
 }
 
