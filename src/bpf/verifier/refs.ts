@@ -62,12 +62,13 @@ export function forEachReg(v: Verifier, visit: (reg: Reg, slot: StackSlot | unde
 export function checkResourceLeak(v: Verifier, prefix: string, checkLocks: boolean): void {
   const { state } = v;
   if (checkLocks && state.activeLocks > 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_spin_lock-ed region`);
-  const inAsyncCallback = state.frames[0].inAsyncCallback;
-  const leaked = state.refs.find((r) => r.kind === 'ptr');
-  if (leaked !== undefined && (state.depth === 0 || !state.frame.inCallback || inAsyncCallback)) {
+  // What a called function leaves behind is its caller's to give back.
+  const leaked = state.depth === 0 ? state.refs.find((r) => r.kind === 'ptr') : undefined;
+  if (leaked !== undefined) {
     v.note(`Unreleased reference id=${leaked.id} alloc_insn=${leaked.insn}`);
     v.reject(EINVAL, `${prefix} would lead to reference leak`);
   }
+  if (!checkLocks) return;
   if (state.activeIrqId !== 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_local_irq_save-ed region`);
   if (state.activeRcuLocks > 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_rcu_read_lock-ed region`);
   if (state.activePreemptLocks > 0) v.reject(EINVAL, `${prefix} cannot be used inside bpf_preempt_disable-ed region`);

@@ -19,13 +19,16 @@ function checkField(v: Verifier, regno: number, name: FieldName): MapInfo {
   if (reg.mask !== 0n)
     v.reject(EINVAL, `R${regno} doesn't have constant offset. ${name} has to be at the constant offset`);
   if (map.record === undefined && (map.btfValueType ?? 0) === 0)
-    v.reject(EINVAL, `map '${map.name}' has to have BTF in order to use ${name}`);
+    v.reject(EINVAL, `map '${nameOf(v, map)}' has to have BTF in order to use ${name}`);
   const at = map.record?.[FIELD[name]] as number | undefined;
-  if (at === undefined) return v.reject(EINVAL, `map '${map.name}' has no valid ${name}`);
+  if (at === undefined) return v.reject(EINVAL, `map '${nameOf(v, map)}' has no valid ${name}`);
   const off = BigInt.asIntN(64, reg.value) + BigInt(reg.off);
   if (off !== BigInt(at)) v.reject(EINVAL, `off ${off} doesn't point to 'struct ${name}' that is at ${at}`);
   return map;
 }
+
+/** Of a map inside another only the shape is known. */
+const nameOf = (v: Verifier, map: MapInfo): string => (v.maps.includes(map) ? map.name : '');
 
 /** bpf_spin_lock. A second lock is refused before: no calls while one is held. */
 export function spinLock(v: Verifier, regno: number): void {
