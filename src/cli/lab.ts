@@ -4,11 +4,12 @@ import { dirname } from 'node:path';
 import type { Command } from 'commander';
 import { BadInput } from '../firewall/problem.ts';
 import { type LabIo, runRun, runUp } from '../lab/commands.ts';
-import { readText } from './output.ts';
+import { readBytes, readText } from './output.ts';
 
 /** The outside world of a lab. */
 export const labIo: LabIo = {
   readFile: readText,
+  readBytes,
   writeFile: (path, bytes) => {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, bytes);

@@ -8,7 +8,7 @@ import type { Command } from 'commander';
 import { Machine } from '../firewall/machine.ts';
 import { TOOLS } from '../tools/run.ts';
 import { runInLab } from './lab.ts';
-import { guarded, readText } from './output.ts';
+import { guarded, readBytes, readText } from './output.ts';
 
 /** Tools that read standard input when it is not a terminal. */
 const READS_STDIN = ['nft', 'iptables-restore', 'ip6tables-restore'];
@@ -40,6 +40,7 @@ export function addTools(program: Command): void {
           }
           const { code, stdout, stderr } = new Machine([]).run(tool, args, {
             readFile: readText,
+            readBytes,
             ...(stdin !== undefined && { stdin }),
           });
           process.stdout.write(stdout);

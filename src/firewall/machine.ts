@@ -5,6 +5,7 @@
 import { PKT_LOCAL, PKT_TRACE } from '../core/slab.ts';
 import { World } from '../core/world.ts';
 import type { NetDevice } from '../device/device.ts';
+import { hostBpf } from '../netlink/bpf-transport.ts';
 import { hostNetlink } from '../netlink/host-netlink.ts';
 import { Host } from '../netns/host.ts';
 import type { SysctlTransport, ToolIo, ToolResult } from '../tools/io.ts';
@@ -115,10 +116,10 @@ export class Machine {
   }
 
   /** Runs a tool on the host. */
-  run(tool: string, argv: readonly string[], io: Pick<ToolIo, 'stdin' | 'readFile'> = {}): ToolResult {
+  run(tool: string, argv: readonly string[], io: Pick<ToolIo, 'stdin' | 'readFile' | 'readBytes'> = {}): ToolResult {
     const found = TOOLS[tool];
     if (found === undefined) return { code: 127, stdout: '', stderr: `netloom has no tool ${tool}\n` };
-    return found(argv, { netlink: this.netlink, sysctl: this.#sysctl, ...io });
+    return found(argv, { netlink: this.netlink, sysctl: this.#sysctl, bpf: hostBpf(this.host), ...io });
   }
 
   /** Sends a packet of the host's own, from its IP header on; the packet's handle, -1 when there is no route. */

@@ -16,6 +16,8 @@ import { LabError } from './yaml-reader.ts';
 export type LabIo = {
   /** Reads a text file; throws when it cannot. */
   readonly readFile: (path: string) => string;
+  /** Reads a file of bytes (BPF objects). */
+  readonly readBytes?: (path: string) => Uint8Array;
   /** Writes a file, its folder included. */
   readonly writeFile: (path: string, bytes: Uint8Array) => void;
   readonly stdout: (text: string) => void;
@@ -79,6 +81,11 @@ function beside(file: string, path: string): string {
   return path.startsWith('/') || slash < 0 ? path : `${file.slice(0, slash + 1)}${path}`;
 }
 
+function readBytes(io: Pick<LabIo, 'readBytes'>, path: string): Uint8Array {
+  if (io.readBytes === undefined) throw new Error('there are no files of bytes here');
+  return io.readBytes(path);
+}
+
 /** Reads and builds a lab; it is not started yet. */
 function open(file: string, io: LabIo, seed: number | undefined): Lab {
   let text: string;
@@ -89,6 +96,7 @@ function open(file: string, io: LabIo, seed: number | undefined): Lab {
   }
   return Lab.from(text, file, {
     readFile: (path) => io.readFile(beside(file, path)),
+    readBytes: (path) => readBytes(io, beside(file, path)),
     ...(io.tools === undefined ? {} : { tools: io.tools }),
     ...(seed === undefined ? {} : { seed }),
   });
@@ -170,9 +178,14 @@ export function runRun(argv: readonly string[], io: LabIo): number {
 }
 
 /** Runs a lab file's checks, for `netloom test`. A command of the lab that fails is a result of its own. */
-export function checkLab(text: string, file: string, io: Pick<LabIo, 'readFile' | 'tools'>): LabCheckResult[] {
+export function checkLab(
+  text: string,
+  file: string,
+  io: Pick<LabIo, 'readFile' | 'readBytes' | 'tools'>,
+): LabCheckResult[] {
   const net = Lab.from(text, file, {
     readFile: (path) => io.readFile(beside(file, path)),
+    readBytes: (path) => readBytes(io, beside(file, path)),
     ...(io.tools === undefined ? {} : { tools: io.tools }),
   });
   const failed = net

@@ -2,6 +2,7 @@
  * One host of a lab, as its users see it: commands in, text and exit code out. Behind it stands a network namespace that
  * is reached by netlink, sysctls and sockets only.
  */
+import { hostBpf } from '../netlink/bpf-transport.ts';
 import { hostNetlink } from '../netlink/host-netlink.ts';
 import { Host } from '../netns/host.ts';
 import type { ToolResult } from '../tools/io.ts';
@@ -19,7 +20,13 @@ export class LabHost {
   readonly #tools: ToolTable;
   readonly #captures = new Map<string, Capture>();
 
-  constructor(lab: Lab, name: string, tools: ToolTable, readFile: ((path: string) => string) | undefined) {
+  constructor(
+    lab: Lab,
+    name: string,
+    tools: ToolTable,
+    readFile: ((path: string) => string) | undefined,
+    readBytes?: (path: string) => Uint8Array,
+  ) {
     this.lab = lab;
     this.name = name;
     this.#tools = tools;
@@ -34,6 +41,8 @@ export class LabHost {
         names: () => host.sysctls.names(),
       },
       readFile,
+      readBytes,
+      bpf: hostBpf(host),
       ping: {
         now: () => lab.world.now,
         wait: (deadline, ready) => lab.clock.wait(deadline, ready),

@@ -25,6 +25,7 @@ export type LabOptions = {
   readonly seed?: number;
   /** Reads files that commands and `startup-config` name. Without it there are none. */
   readonly readFile?: (path: string) => string;
+  readonly readBytes?: (path: string) => Uint8Array;
   /** Commands beside the built-in ones. */
   readonly tools?: ToolTable;
   /** Packets that can be under way at once; default 4096. */
@@ -64,7 +65,7 @@ export class Lab {
   }
 
   #addNode(node: NodeSpec): void {
-    const host = new LabHost(this, node.name, this.#tools, this.#options.readFile);
+    const host = new LabHost(this, node.name, this.#tools, this.#options.readFile, this.#options.readBytes);
     this.#hosts.set(node.name, host);
     host.run('ip link set lo up');
     // A bridge node is one bridge named after it, as containerlab's is.

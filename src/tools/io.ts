@@ -5,6 +5,7 @@
  *     const { code, stdout, stderr } = ip(['addr', 'show'], io);
  */
 import type { NetlinkTransport } from '../wire/netlink/message.ts';
+import type { BpfTransport } from '../wire/uapi/bpf-transport.ts';
 
 export type ToolResult = {
   readonly code: number;
@@ -27,6 +28,10 @@ export type ToolIo = {
   readonly sysctl?: SysctlTransport;
   /** Reads a file the user named; throws when it cannot. */
   readonly readFile?: (path: string) => string;
+  /** Reads a file of bytes (BPF objects); throws when it cannot. */
+  readonly readBytes?: (path: string) => Uint8Array;
+  /** bpf(2) of the host. */
+  readonly bpf?: BpfTransport;
   /** Standard input, when the tool reads it ("-"). */
   readonly stdin?: string;
 };

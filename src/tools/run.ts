@@ -3,6 +3,7 @@
  * name, as a shell would, with exit code 127.
  */
 import { strerror } from '../core/errno.ts';
+import { bpftool } from './bpftool/bpftool.ts';
 import type { Tool, ToolIo, ToolResult } from './io.ts';
 import { ip } from './ip/main.ts';
 import {
@@ -17,6 +18,7 @@ import { nft } from './nft/index.ts';
 import { ping } from './ping/ping.ts';
 import type { PingHost } from './ping/socket.ts';
 import { sysctl } from './sysctl/sysctl.ts';
+import { tc } from './tc/tc.ts';
 import { splitCommand, WordsError } from './words.ts';
 
 /** What a command may touch: netlink, sysctls, files, echo sockets, and the time. */
@@ -31,6 +33,7 @@ export type ToolTable = Readonly<Record<string, Tool>>;
 
 /** The tools of this folder. */
 export const TOOLS: ToolTable = {
+  bpftool,
   ip,
   ip6tables,
   'ip6tables-restore': ip6tablesRestore,
@@ -40,6 +43,7 @@ export const TOOLS: ToolTable = {
   'iptables-save': iptablesSave,
   nft,
   sysctl,
+  tc,
 };
 
 const OWN = ['echo', 'ping', 'ping6', 'sleep', 'true', 'false', ':'];

@@ -94,8 +94,39 @@ export type NeighbourView = {
   readonly type: number;
 };
 
+/** A bpf filter of clsact. */
+export type TcFilterView = {
+  readonly direction: 'ingress' | 'egress';
+  /** Preference, 0 to have one chosen. */
+  readonly prio: number;
+  /** Ethertype, 3 (ETH_P_ALL) for any. */
+  readonly protocol: number;
+  readonly handle: number;
+  readonly directAction: boolean;
+  readonly name: string;
+  /** Number of the program. */
+  readonly program: number;
+};
+
+/** Programs attached to devices. Methods throw KernelError. */
+export type TcHostView = {
+  /** Interface indices, ascending. */
+  devices(): readonly number[];
+  hasClsact(ifindex: number): boolean;
+  setClsact(ifindex: number, on: boolean): void;
+  filters(ifindex: number): readonly TcFilterView[];
+  addFilter(ifindex: number, filter: TcFilterView, replace: boolean): void;
+  /** Preference and handle 0: any. The number removed. */
+  removeFilters(ifindex: number, direction: 'ingress' | 'egress', prio: number, handle: number): number;
+  /** Number of the XDP program, 0 for none. */
+  xdp(ifindex: number): number;
+  /** Program 0 takes it off. */
+  setXdp(ifindex: number, program: number, onlyIfNone: boolean): void;
+};
+
 /** Methods throw KernelError. */
 export type RtnetlinkHost = {
+  readonly tc: TcHostView;
   readonly world: World;
   readonly addresses: Addresses;
   readonly fib4: Fib;

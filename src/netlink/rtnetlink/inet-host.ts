@@ -7,6 +7,7 @@ import type { Neighbour, NeighbourTable } from '../../link/neighbour.ts';
 import type { Host } from '../../netns/host.ts';
 import { AF_INET, AF_INET6 } from '../../wire/address.ts';
 import { NTF_PROXY, NUD_NONE, RTN_MULTICAST, RTN_UNICAST } from '../../wire/uapi/rtnetlink.ts';
+import { tcView } from './bpf-view.ts';
 import { DeviceLinks, type LinkKinds } from './device-links.ts';
 import type { NeighbourView, RtnetlinkHost } from './host.ts';
 import { linkKinds } from './kinds.ts';
@@ -40,6 +41,7 @@ export function rtnetlinkHost(
     fib4: inet.fib4,
     fib6: inet.fib6,
     deviceLinks,
+    tc: tcView(inet),
     links: () => deviceLinks.links(),
     createLink: (link) => deviceLinks.createLink(link),
     changeLink: (ifindex, change) => deviceLinks.changeLink(ifindex, change),

@@ -6,6 +6,7 @@ import { type Attr, AttrWriter, attrMap, getBeU16, getString, getU8, getU16, get
 import type { Message } from '../../wire/netlink/message.ts';
 import { emitIfInfo, IFINFOMSG_LENGTH, parseIfInfo } from '../../wire/netlink/rtnetlink.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../wire/uapi/netlink.ts';
+import { XDP_FLAGS_HW_MODE, XDP_FLAGS_UPDATE_IF_NOEXIST } from '../../wire/uapi/pkt-sched.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
 import type { LinkChange, LinkCreate, LinkView, RtnetlinkHost } from './host.ts';
 
@@ -65,6 +66,12 @@ export function linkPayload(host: RtnetlinkHost, link: LinkView, full = true): U
   if (link.link >= 0) w.u32(u.IFLA_LINK, link.link);
   if (link.linkElsewhere) w.u32(u.IFLA_LINK_NETNSID, 0);
   w.string(u.IFLA_QDISC, link.qdisc);
+  const xdp = host.tc.xdp(link.ifindex);
+  if (xdp !== 0)
+    w.nest(u.IFLA_XDP, (x) => {
+      // 1: by the driver.
+      x.u8(u.IFLA_XDP_ATTACHED, 1).u32(u.IFLA_XDP_PROG_ID, xdp).u32(u.IFLA_XDP_DRV_PROG_ID, xdp);
+    });
   w.nest(u.IFLA_AF_SPEC, (spec) => {
     spec.nest(10, (six) => {
       six.u32(u.IFLA_INET6_FLAGS, link.flags & u.IFF_UP ? 0x80000000 : 0);
@@ -152,11 +159,26 @@ export function newLink(host: RtnetlinkHost, m: Message): void {
     if (m.flags & NLM_F_EXCL) throw new KernelError(EEXIST);
     const change = readChange(host, attrs, header.flags, header.change || (header.flags ? header.flags : 0));
     host.changeLink(link.ifindex, change);
+    changeXdp(host, link.ifindex, attrs);
     return;
   }
   if (!(m.flags & NLM_F_CREATE)) throw new KernelError(ENODEV);
   const create = readCreate(host, attrs, header.index, header.flags, header.change);
   host.createLink(create);
+}
+
+/** IFLA_XDP: a program's number where Linux has a file descriptor; -1 takes the program off. */
+function changeXdp(host: RtnetlinkHost, ifindex: number, attrs: Attrs): void {
+  const xdp = attrs.get(u.IFLA_XDP);
+  if (xdp === undefined) return;
+  const own = attrMap(xdp.payload);
+  const fd = own.get(u.IFLA_XDP_FD);
+  if (fd === undefined) throw new KernelError(EINVAL);
+  const flags = own.get(u.IFLA_XDP_FLAGS);
+  const bits = flags === undefined ? 0 : getU32(flags.payload);
+  if ((bits & XDP_FLAGS_HW_MODE) !== 0) throw new KernelError(EOPNOTSUPP, 'the device has no XDP offload');
+  const id = getU32(fd.payload) | 0;
+  host.tc.setXdp(ifindex, Math.max(id, 0), (bits & XDP_FLAGS_UPDATE_IF_NOEXIST) !== 0);
 }
 
 /** RTM_DELLINK. */
@@ -211,7 +233,7 @@ function readChange(host: RtnetlinkHost, attrs: Attrs, flags: number, mask: numb
   if (mode !== undefined) out.addrGenMode = getU8(mode.payload);
   const data = infoData(attrs);
   if (data !== undefined && kindOf(attrs) === 'bridge') out.bridge = readBridge(data);
-  for (const type of [u.IFLA_NET_NS_PID, u.IFLA_NET_NS_FD, u.IFLA_XDP, u.IFLA_VFINFO_LIST])
+  for (const type of [u.IFLA_NET_NS_PID, u.IFLA_NET_NS_FD, u.IFLA_VFINFO_LIST])
     if (attrs.has(type))
       throw new KernelError(EOPNOTSUPP, 'netloom does not support this link attribute', attrs.get(type)?.offset);
   return out;

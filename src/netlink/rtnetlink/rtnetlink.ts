@@ -18,6 +18,7 @@ import { deleteNeighbour, getNeighbours, neighbourPayload, newNeighbour } from '
 import { deleteRoute, dumpRoutes, newRoute, routePayload } from './route.ts';
 import { getRoute } from './route-get.ts';
 import { deleteRule, getRules, newRule, rulePayload } from './rule.ts';
+import { deleteFilter, deleteQdisc, getFilters, getQdiscs, newFilter, newQdisc } from './tc.ts';
 
 /** Gets every notification of the groups it asked for (RTNLGRP_*). */
 export type RouteGroupListener = (group: number, m: Message) => void;
@@ -132,6 +133,22 @@ export class Rtnetlink {
         return [];
       case u.RTM_DELNEIGH:
         deleteNeighbour(host, m);
+        return [];
+      case u.RTM_GETQDISC:
+        return getQdiscs(host.tc, m);
+      case u.RTM_NEWQDISC:
+        newQdisc(host.tc, m);
+        return [];
+      case u.RTM_DELQDISC:
+        deleteQdisc(host.tc, m);
+        return [];
+      case u.RTM_GETTFILTER:
+        return getFilters(host.tc, m);
+      case u.RTM_NEWTFILTER:
+        newFilter(host.tc, m);
+        return [];
+      case u.RTM_DELTFILTER:
+        deleteFilter(host.tc, m);
         return [];
       case u.RTM_GETRULE:
         return getRules(host, m);

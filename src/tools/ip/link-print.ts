@@ -107,6 +107,7 @@ export function printLink(ctx: Context, record: LinkRecord, isLink: boolean, sho
   out.field('flags', flags, `<${flags.join(',')}> `);
   const put = (key: string, label: string, value: string | number): void => out.field(key, value, `${label} ${value} `);
   if (attrs.has(u.IFLA_MTU)) put('mtu', 'mtu', num(attrs.get(u.IFLA_MTU)));
+  if (attrs.has(u.IFLA_XDP)) out.field('xdp', 'xdp', 'xdp ');
   if (attrs.has(u.IFLA_QDISC)) put('qdisc', 'qdisc', str(attrs.get(u.IFLA_QDISC)));
   if (attrs.has(u.IFLA_MASTER)) put('master', 'master', ctx.linkName(num(attrs.get(u.IFLA_MASTER))));
   if (attrs.has(u.IFLA_OPERSTATE))
@@ -144,6 +145,12 @@ export function printLink(ctx: Context, record: LinkRecord, isLink: boolean, sho
     out.field('link_netnsid', n, ` link-netnsid ${n}`);
   }
   if (options.details > 0) printDetails(ctx, record, isLink);
+  const xdp = attrs.get(u.IFLA_XDP);
+  const program = xdp === undefined ? undefined : attrMap(xdp.payload).get(u.IFLA_XDP_PROG_ID);
+  if (program !== undefined) {
+    out.newline();
+    out.field('xdp_prog', num(program), `    prog/xdp id ${num(program)} `);
+  }
   const alias = attrs.get(u.IFLA_IFALIAS);
   if (alias !== undefined) {
     out.newline();

@@ -4,8 +4,11 @@
 import { AF_UNSPEC, parseMac } from '../../wire/address.ts';
 import { AttrWriter, getString, getU32 } from '../../wire/netlink/attr.ts';
 import { emitIfInfo } from '../../wire/netlink/rtnetlink.ts';
+import { BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from '../../wire/uapi/netlink.ts';
+import { XDP_FLAGS_SKB_MODE } from '../../wire/uapi/pkt-sched.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
+import { BpfToolError, loadOne } from '../bpf-object.ts';
 import {
   Args,
   type Context,
@@ -157,10 +160,33 @@ function common(ctx: Context, args: Args, attrs: AttrWriter, changes: Changes): 
     const mode = ['eui64', 'none', 'stable_secret', 'random'].indexOf(text);
     if (mode < 0) throw invalidArgument(text, 'Invalid address generation mode\n');
     attrs.nest(u.IFLA_AF_SPEC, (w) => w.nest(10, (six) => six.u8(u.IFLA_INET6_ADDR_GEN_MODE, mode)));
-  } else if (['netns', 'vf', 'xdp', 'xdpgeneric', 'xdpdrv', 'xdpoffload', 'carrier', 'protodown'].includes(args.peek()))
+  } else if (args.accept('xdp', 'xdpdrv')) xdp(ctx, args, attrs, 0);
+  else if (args.accept('xdpgeneric')) xdp(ctx, args, attrs, XDP_FLAGS_SKB_MODE);
+  else if (['netns', 'vf', 'xdpoffload', 'carrier', 'protodown'].includes(args.peek()))
     throw new IpError(`netloom does not support "ip link set ${args.peek()}".\n`, 255);
   else return false;
   return true;
+}
+
+/** `xdp { off | none | obj FILE [ sec SECTION | program NAME ] | id N }` */
+function xdp(ctx: Context, args: Args, attrs: AttrWriter, flags: number): void {
+  let id = -1;
+  if (!args.accept('off', 'none')) {
+    if (args.accept('id')) id = number(args, 'id');
+    else if (args.accept('obj', 'object', 'object-file')) {
+      const file = args.next();
+      const section = args.accept('sec', 'section') ? args.next() : undefined;
+      const program = args.accept('program', 'prog') ? args.next() : undefined;
+      args.accept('verbose', 'verb');
+      try {
+        id = loadOne(ctx.io, file, { section, program, defaultType: BPF_PROG_TYPE_XDP }).id;
+      } catch (error) {
+        if (error instanceof BpfToolError) throw new IpError(`Error: ${error.message}\n`, 1);
+        throw error;
+      }
+    } else throw new IpError(`Error: "xdp" needs "obj FILE", "id N" or "off", not "${args.peek()}"\n`, 255);
+  }
+  attrs.nest(u.IFLA_XDP, (x) => x.u32(u.IFLA_XDP_FD, id >>> 0).u32(u.IFLA_XDP_FLAGS, flags));
 }
 
 function set(ctx: Context, argv: readonly string[]): void {
