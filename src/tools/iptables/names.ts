@@ -1,5 +1,5 @@
 /** Protocol and service names, and syslog levels. */
-import { protocolByName, protocolByNumber, serviceByName, serviceByPort } from '../nft/services.ts';
+import { protocolByName, protocolByNumber, serviceByName, serviceByPort } from '../../wire/services.ts';
 
 /** Name of a protocol number; undefined when it has none. 0 is every protocol. */
 export function protocolName(number: number): string | undefined {

@@ -6,7 +6,7 @@
  * their bytes read as a little-endian number.
  */
 import { formatAddress, formatMac, parseIpv4, parseIpv6 } from '../../wire/address.ts';
-import { protocolByName, protocolByNumber, serviceByName, serviceByPort } from './services.ts';
+import { protocolByName, protocolByNumber, serviceByName, serviceByPort } from '../../wire/services.ts';
 import * as symbols from './symbols.ts';
 import { formatDate, formatHour, formatTime, parseDate, parseHour, parseTime } from './time.ts';
 

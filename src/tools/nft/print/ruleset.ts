@@ -1,11 +1,12 @@
 /**
  * Listings of tables and what is in them, exactly as nft(8) 1.0.6 writes them.
  */
+
+import { protocolByNumber } from '../../../wire/services.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Family, ObjectSpec, Rule } from '../ast.ts';
 import type { ChainView, FlowtableView, ObjectView, Ruleset, SetEntry, TableView } from '../cache.ts';
 import * as dt from '../datatype.ts';
-import { protocolByNumber } from '../services.ts';
 import { formatTime } from '../time.ts';
 import { element, type PrintContext } from './expr.ts';
 import { bytes, limit, stmt } from './stmt.ts';

@@ -52,6 +52,23 @@ const SERVICE_ALIASES: readonly string[] = [
   'postgres 5432,rptp 5556,x11-0 6000,sge_qmaster 6444,sge_execd 6445,sane 6566,saned 6566',
   'afs3-fileserver 7000,xfs 7100,webcache 8080',
 ];
+/** Names that are registered for UDP alone, and for both UDP and TCP; all others for TCP alone. */
+const UDP_SERVICES: readonly string[] = [
+  'Clearcase,afs3-bos,afs3-callback,afs3-fileserver,afs3-kaserver,afs3-prserver,afs3-rmtsys,afs3-update',
+  'afs3-vlserver,afs3-volser,asf-rmcp,babel,biff,bootpc,bootps,clearcase,comsat,dhcpv6-client',
+  'dhcpv6-server,fsp,fspd,iax,icp,icpv2,ipsec-nat-t,ipx,isakmp,kerberos_master,l2f,l2tp,mdns',
+  'moira-ureg,moira_ureg,ms-sql-m,netbios-dgm,netbios-ns,ntalk,ntp,passwd-server,passwd_server',
+  'predict,ptp-event,ptp-general,route,routed,router,rplay,sgi-cmsd,sgi-crsd,sgi-gcd,talk,tftp,who',
+  'whod,xdmcp,zephyr-clt,zephyr-hm,zephyr-srv',
+];
+const BOTH_SERVICES: readonly string[] = [
+  'asp,chargen,cmip-agent,cmip-man,codaauth2,codasrv,codasrv-se,datametrics,daytime,discard,domain',
+  'domain-s,echo,gdomap,gnunet,gnutella-rtr,gnutella-svc,https,isns,kdc,kerberos,kerberos-iv',
+  'kerberos-master,kerberos-sec,kerberos4,kerberos5,kpasswd,krb5,ldap,ldaps,ldp,mon,nfs,null,nut',
+  'old-radacct,old-radius,openvpn,portmapper,radacct,radius,radius-acct,rpc2portmap,rtcm-sc104,rtsp',
+  'sa-msg-port,sink,sip,sip-tls,snmp,snmp-trap,snmptrap,source,sunrpc,svrloc,syslog,tacacs,time',
+  'timserver,tinc,ttytst,venus,venus-se',
+];
 const PROTOCOLS: readonly string[] = [
   'ip 0,hopopt 0,icmp 1,igmp 2,ggp 3,ipencap 4,st 5,tcp 6,egp 8,igp 9,pup 12,udp 17,hmp 20,xns-idp 22',
   'rdp 27,iso-tp4 29,dccp 33,xtp 36,ddp 37,idpr-cmtp 38,ipv6 41,ipv6-route 43,ipv6-frag 44,idrp 45',
@@ -85,3 +102,14 @@ export const protocolByName: ReadonlyMap<string, number> = new Map([...pairs(PRO
 export const protocolByNumber: ReadonlyMap<number, string> = new Map(
   pairs(PROTOCOLS).map(([name, number]) => [number, name]),
 );
+
+const udpNames: ReadonlySet<string> = new Set(UDP_SERVICES.flatMap((list) => list.split(',')));
+const bothNames: ReadonlySet<string> = new Set(BOTH_SERVICES.flatMap((list) => list.split(',')));
+
+/** Port of a name and the protocols it is registered for. */
+export function lookupService(name: string): { port: number; tcp: boolean; udp: boolean } | undefined {
+  const port = serviceByName.get(name);
+  if (port === undefined) return undefined;
+  const both = bothNames.has(name);
+  return { port, tcp: both || !udpNames.has(name), udp: both || udpNames.has(name) };
+}
