@@ -119,7 +119,7 @@ export class BpfSystem {
         if (!(error instanceof NotCompiled)) throw error;
       }
     }
-    const program = new InterpProgram(id, spec, maps, { helpers: HELPERS, kfuncs: KFUNCS });
+    const program = new InterpProgram(id, spec, maps, { helpers: HELPERS, kfuncs: KFUNCS, insns: facts.insns });
     this.engine.adopt(program);
     return program;
   }

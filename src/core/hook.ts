@@ -136,6 +136,10 @@ export class Hooks {
     }
     this.#depth--;
     const code = verdict & 0xff;
+    if (this.#world.probe !== undefined && code !== NF_STOLEN) {
+      const args = { pf, hook, iif, oif, verdict: code };
+      this.#world.probe.hit({ point: 'nf_hook', host: this.#host, p, ifindex: iif, args });
+    }
     if (code === NF_ACCEPT || code === NF_STOLEN) return code;
     if (code === NF_QUEUE) {
       // No queue listener exists in netloom's hosts: as on Linux, the packet passes with the bypass flag, else it is gone.

@@ -4,6 +4,7 @@
  * many worlds live in one process and each is deterministic.
  */
 import { DROP_REASONS, dropName } from './drop.ts';
+import type { DeviceLookup, ProbeSink } from './probe.ts';
 import { Random } from './random.ts';
 import { PKT_TRACE, Slab, type SlabOptions } from './slab.ts';
 import type { TraceEvent, Tracer } from './trace.ts';
@@ -30,6 +31,10 @@ export class World {
   readonly timers: TimerWheel;
   readonly epochMs: number;
   tracer: Tracer | undefined;
+  /** Takes what happens at tracing points; undefined while nobody traces. */
+  probe: ProbeSink | undefined;
+  /** Devices of the hosts, by the host's name; for tracing. */
+  readonly hosts: Map<string, DeviceLookup> = new Map();
   /** Called with each packet just before it is dropped; for captures. */
   onDrop: ((p: number, reason: number, host: string) => void) | undefined;
   /** Drops by reason number. */
@@ -104,6 +109,7 @@ export class World {
     this.drops[reason]++;
     const rule = this.slab.dropRule(p);
     this.onDrop?.(p, reason, host);
+    this.probe?.hit({ point: 'kfree_skb', host, p, ifindex: this.slab.iif(p), args: { reason, rule } });
     if (this.traced(p)) this.trace(p, { kind: 'drop', host, reason: dropName(reason), rule });
     this.slab.free(p);
   }

@@ -129,6 +129,7 @@ export class NetDevice {
       slab.free(p);
       return;
     }
+    this.world.probe?.hit({ point: 'net_dev_queue', host: '', p, device: this });
     if (this.egress !== undefined && !this.egress(this, p)) return;
     this.#send(p);
   }
@@ -144,6 +145,7 @@ export class NetDevice {
     this.stats.txPackets++;
     this.stats.txBytes += this.world.slab.len(p);
     if (this.taps.size > 0) for (const tap of this.taps) tap(p, true);
+    this.world.probe?.hit({ point: 'net_dev_start_xmit', host: '', p, device: this });
     this.driver.xmit(this, p);
   }
 

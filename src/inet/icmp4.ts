@@ -110,6 +110,7 @@ export class Icmp4 {
     dv.setUint32(message + 4, info);
     u8.copyWithin(message + 8, at, at + quoted);
     icmp.setChecksum(dv, message, checksum(dv, message, icmp.HEADER_LENGTH + quoted));
+    world.probe?.hit({ point: 'icmp_send', host: host.name, p, ifindex: slab.iif(p), args: { type, code } });
     if (world.traced(p)) {
       world.trace(p, { kind: 'reply', host: host.name, text: `icmp type ${type} code ${code}` });
     }
@@ -120,6 +121,7 @@ export class Icmp4 {
   receive(p: number): void {
     const { world, name, sysctls } = this.#host;
     const { slab } = world;
+    world.probe?.hit({ point: 'icmp_rcv', host: name, p, ifindex: slab.iif(p) });
     const { dv } = slab;
     const at = slab.transport(p);
     const length = slab.end(p) - at;
@@ -153,6 +155,7 @@ export class Icmp4 {
         if (icmp.isError(type)) this.#receivedError(p, at, length, type);
     }
     if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `icmp type ${type}` });
+    world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: world.slab.iif(p) });
     world.slab.free(p);
   }
 

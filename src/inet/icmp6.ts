@@ -112,6 +112,7 @@ export class Icmp6 {
   receive(p: number, dev: NetDevice): void {
     const { world, name, sysctls } = this.#host;
     const { slab } = world;
+    world.probe?.hit({ point: 'icmpv6_rcv', host: name, p, device: dev });
     const { dv } = slab;
     const at = slab.transport(p);
     const length = slab.end(p) - at;

@@ -70,6 +70,7 @@ export class Ip4 {
   /** A packet from a device; its data begins with the IPv4 header. Owns the packet. */
   receive(dev: NetDevice, p: number): void {
     const { slab } = this.host.world;
+    this.host.world.probe?.hit({ point: 'ip_rcv', host: this.host.name, p, device: dev });
     const { dv } = slab;
     if (slab.pktType(p) === PACKET_OTHERHOST) return this.#drop(p, DROP.OTHERHOST);
     const at = slab.head(p);
@@ -318,6 +319,7 @@ export class Ip4 {
   }
 
   #deliver(p: number, dev: NetDevice): void {
+    this.host.world.probe?.hit({ point: 'ip_local_deliver', host: this.host.name, p, device: dev });
     const { slab } = this.host.world;
     let packet = p;
     if (ip.isFragment(slab.dv, slab.network(p))) {
@@ -336,6 +338,7 @@ export class Ip4 {
   }
 
   #forward(p: number, dev: NetDevice): void {
+    this.host.world.probe?.hit({ point: 'ip_forward', host: this.host.name, p, device: dev });
     const { slab } = this.host.world;
     const { dv } = slab;
     const at = slab.network(p);
@@ -387,6 +390,7 @@ export class Ip4 {
   /** Behind FORWARD or LOCAL_OUT: POST_ROUTING, then fragments, then the neighbour. Owns the packet. */
   output(p: number, iif = 0): void {
     const { slab } = this.host.world;
+    this.host.world.probe?.hit({ point: 'ip_output', host: this.host.name, p, ifindex: slab.oif(p) });
     const oif = slab.oif(p);
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_POST_ROUTING, p, iif, oif) !== NF_ACCEPT) return;
     this.finish(p);

@@ -78,6 +78,7 @@ export class Ip6 {
   /** A packet from a device; its data begins with the IPv6 header. Owns the packet. */
   receive(dev: NetDevice, p: number): void {
     const { slab } = this.host.world;
+    this.host.world.probe?.hit({ point: 'ipv6_rcv', host: this.host.name, p, device: dev });
     const { dv } = slab;
     if (slab.pktType(p) === PACKET_OTHERHOST) return this.#drop(p, DROP.OTHERHOST);
     if (this.host.sysctls.conf6(dev.ifindex, 'disable_ipv6') !== 0) return this.#drop(p, DROP.IPV6DISABLED);
@@ -300,6 +301,7 @@ export class Ip6 {
   }
 
   #forward(p: number, dev: NetDevice): void {
+    this.host.world.probe?.hit({ point: 'ip6_forward', host: this.host.name, p, device: dev });
     const { slab } = this.host.world;
     const { dv } = slab;
     const at = slab.network(p);
@@ -332,6 +334,7 @@ export class Ip6 {
   /** Behind FORWARD or LOCAL_OUT. Owns the packet. */
   output(p: number, iif = 0): void {
     const { slab } = this.host.world;
+    this.host.world.probe?.hit({ point: 'ip6_output', host: this.host.name, p, ifindex: slab.oif(p) });
     if (this.host.hooks.run(NFPROTO_IPV6, NF_INET_POST_ROUTING, p, iif, slab.oif(p)) !== NF_ACCEPT) return;
     this.finish(p);
   }

@@ -86,6 +86,7 @@ export class Arp {
   receive(dev: NetDevice, p: number): void {
     const host = this.#host;
     const { slab } = host.world;
+    host.world.probe?.hit({ point: 'arp_rcv', host: host.name, p, device: dev });
     const at = slab.head(p);
     if (dev.flags & IFF_NOARP || !arp.checkLengths(slab.dv, at, slab.len(p))) {
       host.world.drop(p, DROP.ARP_INVALID, host.name);

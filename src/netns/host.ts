@@ -75,6 +75,7 @@ export class Host implements InetHost {
 
   constructor(world: World, name: string) {
     this.world = world;
+    world.hosts.set(name, (ifindex) => this.devices.get(ifindex));
     this.name = name;
     this.hooks = new Hooks(world, name);
     this.#backlog = new Backlog(world, (p, ifindex) => this.#receive(p, ifindex));
@@ -200,6 +201,7 @@ export class Host implements InetHost {
     slab.setNetwork(p, slab.head(p));
     if (!this.#untag(p)) return this.world.drop(p, DROP.DEV_HDR, this.name);
     if (this.world.traced(p)) this.world.trace(p, { kind: 'receive', host: this.name, ifindex, dev: dev.name });
+    this.world.probe?.hit({ point: 'netif_receive_skb', host: this.name, p, device: dev });
     this.input(p, dev);
   }
 

@@ -29,6 +29,8 @@ export class TcpPorts implements TransportHandler {
 
   receive(p: number, family: number): void {
     const { world, name } = this.#host;
+    const point = family === AF_INET ? 'tcp_v4_rcv' : 'tcp_v6_rcv';
+    world.probe?.hit({ point, host: name, p, ifindex: world.slab.iif(p) });
     const { slab } = world;
     const { dv } = slab;
     const at = slab.transport(p);
@@ -43,6 +45,7 @@ export class TcpPorts implements TransportHandler {
     const port = tcp.dstPort(dv, at);
     if (this.listening.has(port)) {
       if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `tcp port ${port}` });
+      world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: slab.iif(p) });
       slab.free(p);
       return;
     }

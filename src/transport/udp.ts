@@ -161,6 +161,8 @@ export class Udp implements TransportHandler {
 
   receive(p: number, family: number): void {
     const { world, name } = this.#host;
+    const point = family === AF_INET ? 'udp_rcv' : 'udpv6_rcv';
+    world.probe?.hit({ point, host: name, p, ifindex: world.slab.iif(p) });
     const { slab } = world;
     const { dv, u8 } = slab;
     const at = slab.transport(p);
@@ -194,6 +196,7 @@ export class Udp implements TransportHandler {
     };
     if (socket.onData === undefined && socket.received.length >= MAX_QUEUE)
       return world.drop(p, DROP.SOCKET_RCVBUFF, name);
+    world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: slab.iif(p) });
     slab.free(p);
     if (socket.onData) socket.onData(d);
     else socket.received.push(d);

@@ -144,6 +144,7 @@ export class ChainRunner {
         }
         if (regs.verdict === NFT_BREAK) continue;
         if (world.traced(p)) this.#traceRule(p, rule, regs);
+        if (world.probe !== undefined) this.#probeRule(p, rule, regs);
         if (regs.verdict === NFT_CONTINUE) continue;
         decided = rule;
         break;
@@ -207,6 +208,17 @@ export class ChainRunner {
     }
     this.#depth--;
     return verdict;
+  }
+
+  #probeRule(p: number, rule: Rule, regs: Regs): void {
+    const { world, name: host } = this.#host;
+    const args = {
+      table: rule.chain.table.name,
+      chain: rule.chain.name,
+      handle: rule.handle,
+      verdict: regs.verdict,
+    };
+    world.probe?.hit({ point: 'nft_rule', host, p, ifindex: world.slab.iif(p), args });
   }
 
   #traceRule(p: number, rule: Rule, regs: Regs): void {

@@ -15,6 +15,7 @@ import { skbBytesHelpers } from './skb-bytes.ts';
 import { skbMetaHelpers } from './skb-meta.ts';
 import { skbShapeHelpers } from './skb-shape.ts';
 import { stringHelpers } from './strings.ts';
+import { tracingHelpers } from './tracing.ts';
 import { tunnelHelpers } from './tunnel.ts';
 import { xdpHelpers } from './xdp.ts';
 
@@ -36,6 +37,7 @@ export const HELPERS: HelperTable = new Map([
   ...dynptrHelpers,
   ...stringHelpers,
   ...controlHelpers,
+  ...tracingHelpers,
 ]);
 
 /** Why a helper cannot be called, '' when it can. */
