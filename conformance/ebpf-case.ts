@@ -5,11 +5,11 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { decodeInsns } from '../src/bpf/insn.ts';
-import { type EngineName, Loader, ProgramRefused } from '../src/bpf/load.ts';
 import type { BpfMap } from '../src/bpf/maps/map.ts';
 import type { BtfFunc, BtfView, MapRecord, MapSpec, ProgramSpec } from '../src/bpf/program.ts';
 import { type Environment, Machine, type MachineProgram } from '../src/bpf/runtime/machine.ts';
 import { type TestRunResult, testRun } from '../src/bpf/runtime/test-run.ts';
+import { BpfSystem, type RunMode } from '../src/bpf/system.ts';
 import { type Mode, type Verdict, verify } from '../src/bpf/verifier/verify.ts';
 import { KernelError } from '../src/core/errno.ts';
 import { Slab } from '../src/core/slab.ts';
@@ -122,8 +122,8 @@ export function programSpec(c: ProgramCase, insns: Uint8Array = expandInsns(c.in
   };
 }
 
-/** Memory for one case after another: a new machine each on the same slab would keep what maps leave behind. */
-export function newMachine(): Machine {
+/** A host of its own for a case, with a clock and randomness that are always the same. */
+export function newSystem(): BpfSystem {
   let ns = 1_000_000_000;
   let seed = 1;
   const env: Environment = {
@@ -133,17 +133,17 @@ export function newMachine(): Machine {
       return seed;
     },
   };
-  return new Machine({ slab: new Slab({ slots: 8, largeSlots: 4, heapBytes: 16 << 20 }), env });
+  return new BpfSystem(new Machine({ slab: new Slab({ slots: 8, largeSlots: 4, heapBytes: 16 << 20 }), env }));
 }
 
-/** Makes the program's maps on the machine, with their first contents; a number is the errno it failed with. */
-export function makeMaps(machine: Machine, specs: readonly MapSpec[]): BpfMap[] | number {
+/** Makes the program's maps, with their first contents; a number is the errno it failed with. */
+export function makeMaps(system: BpfSystem, specs: readonly MapSpec[]): BpfMap[] | number {
   const maps: BpfMap[] = [];
   for (const spec of specs) {
     try {
-      const map = machine.createMap(spec);
+      const map = system.createMap(spec);
       maps.push(map);
-      if (spec.inner !== undefined) putInner(machine, map, spec.inner);
+      if (spec.inner !== undefined) putInner(system, map, spec.inner);
     } catch (error) {
       if (error instanceof KernelError) return error.errno;
       throw error;
@@ -153,41 +153,41 @@ export function makeMaps(machine: Machine, specs: readonly MapSpec[]): BpfMap[] 
 }
 
 /** An outer map holds one inner map, under the key of zeros. */
-function putInner(machine: Machine, outer: BpfMap, spec: MapSpec): void {
-  const error = outer.userUpdate(new Uint8Array(outer.keySize), u32(machine.createMap(spec).id), 0);
+function putInner(system: BpfSystem, outer: BpfMap, spec: MapSpec): void {
+  const error = outer.userUpdate(new Uint8Array(outer.keySize), u32(system.createMap(spec).id), 0);
   if (error !== 0) throw new Error(`the inner map cannot be put in: ${error}`);
 }
 
 /** Verdicts of the case by netloom's verifier, over maps that exist; a number is the errno of a map. */
 export function verdicts(c: ProgramCase): (mode: Mode) => Verdict | number {
   const spec = programSpec(c);
-  const maps = spec.maps.length === 0 ? [] : makeMaps(newMachine(), spec.maps);
+  const maps = spec.maps.length === 0 ? [] : makeMaps(newSystem(), spec.maps);
   return (mode) => (typeof maps === 'number' ? maps : verify({ ...spec, maps }, { mode }));
 }
 
 /** Verifies the case as root and runs the recorded packets; what differs, '' when nothing does. */
-export function runCase(c: ProgramCase, packets: readonly Uint8Array[], engine: EngineName): string {
-  const machine = newMachine();
+export function runCase(c: ProgramCase, packets: readonly Uint8Array[], run: RunMode): string {
+  const system = newSystem();
   const spec = programSpec(c);
-  const maps = makeMaps(machine, spec.maps);
+  const maps = makeMaps(system, spec.maps);
   if (typeof maps === 'number') return `a map cannot be made: errno ${maps}`;
-  const loader = new Loader(machine, engine);
   let main: MachineProgram;
   try {
-    main = loader.program(spec, maps);
+    main = system.loadProgram(spec, maps, { run }).program;
     for (const [index, slot, hex] of c.tail ?? []) {
-      const program = loader.program(programSpec(c, fromHex(hex)), maps);
-      const error = maps[index].userUpdate(u32(slot), u32(program.id), 0);
+      const { id } = system.loadProgram(programSpec(c, fromHex(hex)), maps, { run });
+      const error = maps[index].userUpdate(u32(slot), u32(id), 0);
       if (error !== 0) return `tail call slot: ${error}`;
     }
   } catch (error) {
-    if (error instanceof ProgramRefused) return `not run: ${error.message}`;
+    if (error instanceof KernelError) return `not run: ${error.message}`;
     throw error;
   }
-  const nothing = loader.program({ ...programSpec(c, fromHex(NOTHING)), maps: [] }, []);
-  for (const [i, run] of (c.runs ?? []).entries()) {
-    const difference = compareRun(machine, main, nothing, packets[run.p], run, c.nondeterministic !== undefined);
-    if (difference !== '') return `run ${i} (packet ${run.p}): ${difference}`;
+  const nothing = system.loadProgram({ ...programSpec(c, fromHex(NOTHING)), maps: [] }, []).program;
+  for (const [i, recorded] of (c.runs ?? []).entries()) {
+    const loose = c.nondeterministic !== undefined;
+    const difference = compareRun(system.machine, main, nothing, packets[recorded.p], recorded, loose);
+    if (difference !== '') return `run ${i} (packet ${recorded.p}): ${difference}`;
   }
   return c.nondeterministic === undefined ? mapDifference(c, maps) : '';
 }

@@ -4,11 +4,12 @@
  */
 import { join } from 'node:path';
 import { decodeInsns, encodeInsns, type Insn } from '../src/bpf/insn.ts';
-import { type EngineName, Loader, ProgramRefused } from '../src/bpf/load.ts';
 import { testRun } from '../src/bpf/runtime/test-run.ts';
+import type { RunMode } from '../src/bpf/system.ts';
 import { verify } from '../src/bpf/verifier/verify.ts';
+import { KernelError } from '../src/core/errno.ts';
 import { BPF_PROG_TYPE_XDP } from '../src/wire/uapi/bpf.ts';
-import { fromHex, makeMaps, newMachine, programSpec, readLines } from './ebpf-case.ts';
+import { fromHex, makeMaps, newSystem, programSpec, readLines } from './ebpf-case.ts';
 import { ENGINES } from './ebpf-programs.ts';
 import type { CaseResult } from './suite.ts';
 
@@ -57,15 +58,15 @@ function specOf(vector: Vector) {
   return programSpec({ ...c, maps: [{ t: 2, k: 4, v: 8, n: 1 }] }, wrap(vector.insns ?? '', fromHex(vector.mem ?? '')));
 }
 
-function execute(vector: Vector, engine: EngineName): string {
-  const machine = newMachine();
+function execute(vector: Vector, run: RunMode): string {
+  const system = newSystem();
   const spec = specOf(vector);
-  const maps = makeMaps(machine, spec.maps);
+  const maps = makeMaps(system, spec.maps);
   if (typeof maps === 'number') return `map: errno ${maps}`;
   try {
-    testRun(machine, new Loader(machine, engine).program(spec, maps), new Uint8Array(64));
+    testRun(system.machine, system.loadProgram(spec, maps, { run }).program, new Uint8Array(64));
   } catch (error) {
-    if (error instanceof ProgramRefused) return `refused: ${error.message}`;
+    if (error instanceof KernelError) return `refused: ${error.message}`;
     return (error as Error).message;
   }
   const value = maps[0].userLookup(new Uint8Array(4), 0);
@@ -79,9 +80,8 @@ export function* run(root: string, filter?: RegExp): Iterable<CaseResult> {
     if (vector.kernel === undefined || vector.insns === undefined) continue;
     if (filter !== undefined && !filter.test(vector.file)) continue;
     const accepted = vector.kernel.r === 'accept';
-    const machine = newMachine();
     const spec = specOf(vector);
-    const maps = makeMaps(machine, spec.maps);
+    const maps = makeMaps(newSystem(), spec.maps);
     const verdict = verify({ ...spec, maps: typeof maps === 'number' ? [] : maps });
     const expected = accepted ? 'accepted' : `${vector.kernel.errno} ${vector.kernel.msg}`;
     const got = verdict.ok ? 'accepted' : `${verdict.errno} ${verdict.message}`;

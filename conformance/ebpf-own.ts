@@ -5,14 +5,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BpfObject } from '../src/bpf/elf/index.ts';
-import { type EngineName, Loader, ProgramRefused } from '../src/bpf/load.ts';
+import type { RunMode } from '../src/bpf/system.ts';
 import { type Mode, verify } from '../src/bpf/verifier/verify.ts';
+import { KernelError } from '../src/core/errno.ts';
 import {
   compareRun,
   dump,
   fromHex,
   NOTHING,
-  newMachine,
+  newSystem,
   programSpec,
   type RecordedRun,
   readLines,
@@ -32,16 +33,22 @@ type RecordedProgram = OwnProgram & {
 
 const MODES: readonly Mode[] = ['root', 'netadmin', 'unpriv'];
 
-function execute(object: BpfObject, p: RecordedProgram, packets: readonly Uint8Array[], engine: EngineName): string {
-  const machine = newMachine();
-  const loader = new Loader(machine, engine);
+/** The program, and those that its object's program arrays name. */
+function needed(object: BpfObject, name: string): string[] {
+  const slots = object.maps.flatMap((map) => map.slots ?? []);
+  return [name, ...slots.flatMap(({ program }) => (program === undefined ? [] : [program]))];
+}
+
+function execute(object: BpfObject, p: RecordedProgram, packets: readonly Uint8Array[], run: RunMode): string {
+  const system = newSystem();
   try {
-    const maps = loader.maps(object);
-    const main = loader.objectProgram(object, maps, p.prog);
+    const { maps, programs } = system.loadObject(object, { names: needed(object, p.prog), run });
+    const main = programs.find(({ name }) => name === p.prog)?.program;
+    if (main === undefined) return 'not loaded';
     const empty = { id: '', cat: '', insns: '', root: 'A' as const, type: p.type };
-    const nothing = loader.program(programSpec(empty, fromHex(NOTHING)), []);
-    for (const [i, run] of (p.runs ?? []).entries()) {
-      const difference = compareRun(machine, main, nothing, packets[i], run, p.deterministic === false);
+    const nothing = system.loadProgram(programSpec(empty, fromHex(NOTHING)), []).program;
+    for (const [i, recorded] of (p.runs ?? []).entries()) {
+      const difference = compareRun(system.machine, main, nothing, packets[i], recorded, p.deterministic === false);
       if (difference !== '') return `packet ${i}: ${difference}`;
     }
     for (const [name, recorded] of Object.entries(p.deterministic === false ? {} : (p.mapdump ?? {}))) {
@@ -51,7 +58,7 @@ function execute(object: BpfObject, p: RecordedProgram, packets: readonly Uint8A
     }
     return '';
   } catch (error) {
-    if (error instanceof ProgramRefused) return `not run: ${error.message}`;
+    if (error instanceof KernelError) return `not run: ${error.message}`;
     return (error as Error).stack ?? String(error);
   }
 }
@@ -67,7 +74,7 @@ function* judge(
   yield { id: `${id} loaded`, ok: differences.length === 0, group: 'loaded', reason: differences.join('; ') };
   const spec = object.programs.find((q) => q.name === p.prog);
   if (spec === undefined) return;
-  const maps = new Loader(newMachine(), 'interp').maps(object);
+  const { maps } = newSystem().loadObject(object, { names: [] });
   for (const mode of MODES) {
     const recorded = p.verdict[mode];
     if (recorded === undefined) continue;

@@ -5,13 +5,13 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EngineName } from '../src/bpf/load.ts';
+import type { RunMode } from '../src/bpf/system.ts';
 import type { Mode, Verdict } from '../src/bpf/verifier/verify.ts';
 import { fromHex, type ProgramCase, type RecordedVerdict, readLines, runCase, verdicts } from './ebpf-case.ts';
 import type { CaseResult } from './suite.ts';
 
 const MODES: readonly Mode[] = ['root', 'netadmin', 'unpriv'];
-export const ENGINES: readonly EngineName[] = ['interp', 'compiled', 'checking'];
+export const ENGINES: readonly RunMode[] = ['interpreted', 'compiled', 'checking'];
 
 /** The packets of `packets.json`. */
 export function readPackets(path: string): Uint8Array[] {

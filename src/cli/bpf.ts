@@ -1,5 +1,6 @@
 /** `netloom bpf ...`: one file per command in `bpf/`. */
 import type { Command } from 'commander';
+import { addRun } from './bpf/run.ts';
 import { addVerify } from './bpf/verify.ts';
 import { addWasm } from './bpf/wasm.ts';
 
@@ -9,6 +10,7 @@ export function addBpf(program: Command): void {
     .description('eBPF programs: verify, run, look inside')
     .showHelpAfterError('(netloom bpf --help lists the commands)');
   addVerify(bpf);
+  addRun(bpf);
   addWasm(bpf);
   for (const command of bpf.commands) command.exitOverride();
 }

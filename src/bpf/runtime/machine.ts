@@ -6,8 +6,6 @@
 import { EBADF } from '../../core/errno.ts';
 import type { Heap } from '../../core/heap.ts';
 import type { Slab } from '../../core/slab.ts';
-import type { CreateMode } from '../maps/create.ts';
-import { createMap } from '../maps/create-map.ts';
 import { Grace } from '../maps/grace.ts';
 import { ELEM_KEY, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
 import type { BpfMap, MapHost } from '../maps/map.ts';
@@ -102,13 +100,6 @@ export class Machine implements MapHost {
   mapAt(address: number): BpfMap {
     const map = this.maps[this.slab.dv.getUint32(address, true)];
     if (map === undefined) throw new RangeError(`no map at 0x${address.toString(16)}`);
-    return map;
-  }
-
-  /** Makes a map and gives it the next number. Throws `KernelError` when the kernel would refuse it. */
-  createMap(spec: MapSpec, mode: CreateMode = 'root'): BpfMap {
-    const map = createMap(spec, this, this.maps.length, mode);
-    this.maps.push(map);
     return map;
   }
 

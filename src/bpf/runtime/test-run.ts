@@ -15,8 +15,10 @@ import {
 import * as uapi from '../../wire/uapi/bpf.ts';
 import { fillSkb, fillXdp, flushSkb, SKB, SKB_SIZE, XDP, XDP_SIZE } from './ctx.ts';
 import type { Machine, MachineProgram } from './machine.ts';
-import type { Run } from './run.ts';
+import type { Redirect, Run } from './run.ts';
 
+/** The kernel's answer for types without a test run. */
+const ENOTSUPP = 524;
 const ETH_HLEN = 14;
 const ETH_P_IP = 0x0800;
 const ETH_P_IPV6 = 0x86dd;
@@ -37,6 +39,10 @@ export type TestRun = {
   readonly data: Uint8Array;
   /** The context afterwards, as BPF_PROG_TEST_RUN returns it. */
   readonly ctx: Uint8Array;
+  /** Where the program asked to redirect the packet to. */
+  readonly redirect: Redirect | undefined;
+  /** Mean of all runs, when there was a clock. */
+  readonly nsPerRun: number | undefined;
 };
 
 export type TestRunOptions = {
@@ -44,7 +50,25 @@ export type TestRunOptions = {
   readonly repeat?: number;
   /** Fields of the context before the run: `struct __sk_buff` or `struct xdp_md`. */
   readonly ctx?: Uint8Array;
+  /** Nanoseconds from somewhere; the runs are timed with it. */
+  readonly clock?: () => number;
 };
+
+/** Program types that `testRun` takes. */
+export function canTestRun(progType: number): boolean {
+  return progType === uapi.BPF_PROG_TYPE_XDP || SKB_TYPES.has(progType);
+}
+
+const SKB_TYPES: ReadonlySet<number> = new Set([
+  uapi.BPF_PROG_TYPE_SOCKET_FILTER,
+  uapi.BPF_PROG_TYPE_SCHED_CLS,
+  uapi.BPF_PROG_TYPE_SCHED_ACT,
+  uapi.BPF_PROG_TYPE_CGROUP_SKB,
+  uapi.BPF_PROG_TYPE_LWT_IN,
+  uapi.BPF_PROG_TYPE_LWT_OUT,
+  uapi.BPF_PROG_TYPE_LWT_XMIT,
+  uapi.BPF_PROG_TYPE_LWT_SEG6LOCAL,
+]);
 
 /** Result, or the errno the system call would fail with. */
 export type TestRunResult = TestRun | { readonly errno: number };
@@ -56,6 +80,7 @@ export function testRun(
   packet: Uint8Array,
   options: TestRunOptions = {},
 ): TestRunResult {
+  if (!canTestRun(program.spec.type)) return { errno: ENOTSUPP };
   if (packet.length < ETH_HLEN) return { errno: EINVAL };
   const run = machine.acquire();
   const xdp = program.spec.type === uapi.BPF_PROG_TYPE_XDP;
@@ -84,18 +109,28 @@ function runXdp(run: Run, program: MachineProgram, options: TestRunOptions): Tes
   run.headLimit = slab.head(p) - XDP_HEADROOM;
   run.tailLimit = run.headLimit + PAGE_SIZE - SHARED_INFO;
   run.meta = slab.head(p);
-  let ret = 0;
-  for (let i = options.repeat ?? 1; i > 0; i--) {
+  const { ret, nsPerRun } = repeatedly(options, () => {
     fillXdp(run);
-    ret = program.enter(run);
-  }
+    return program.enter(run);
+  });
   const ctx = new Uint8Array(XDP_SIZE);
   if (options.ctx !== undefined) ctx.set(options.ctx.subarray(0, XDP_SIZE));
   const dv = new DataView(ctx.buffer);
   dv.setUint32(XDP.data, slab.head(p) - run.meta, true);
   dv.setUint32(XDP.dataEnd, slab.end(p) - run.meta, true);
   const data = run.u8.slice(run.meta, slab.end(p));
-  return { ret, data, ctx };
+  return { ret, data, ctx, redirect: run.redirect, nsPerRun };
+}
+
+/** Runs `once` as often as asked; its last answer, and the time it took. */
+function repeatedly(
+  { repeat = 1, clock }: TestRunOptions,
+  once: () => number,
+): { readonly ret: number; readonly nsPerRun: number | undefined } {
+  const start = clock?.() ?? 0;
+  let ret = 0;
+  for (let i = 0; i < repeat; i++) ret = once();
+  return { ret, nsPerRun: clock === undefined ? undefined : (clock() - start) / Math.max(1, repeat) };
 }
 
 /** Ethertype of a frame as eth_type_trans() finds it. */
@@ -127,16 +162,16 @@ function runSkb(run: Run, program: MachineProgram, options: TestRunOptions): Tes
   slab.setOif(p, LO);
   run.ifindex = LO;
   if (!l2) slab.pull(p, ETH_HLEN);
-  let ret = 0;
-  for (let i = options.repeat ?? 1; i > 0; i--) {
+  const { ret, nsPerRun } = repeatedly(options, () => {
     fillSkb(run);
-    ret = program.enter(run);
+    const verdict = program.enter(run);
     flushSkb(run);
-  }
+    return verdict;
+  });
   const bytes = slab.bytes(p);
   const data = new Uint8Array(bytes.length + (l2 ? 0 : ETH_HLEN));
   data.set(bytes, l2 ? 0 : ETH_HLEN);
-  return { ret, data, ctx: skbOut(run) };
+  return { ret, data, ctx: skbOut(run), redirect: run.redirect, nsPerRun };
 }
 
 /** The `struct __sk_buff` that the system call returns: only what a program may have set. */
