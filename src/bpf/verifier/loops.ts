@@ -58,7 +58,7 @@ export function leaveLoop(v: Verifier, recorded: State): void {
   let changed = true;
   for (let round = 0; changed; round++) {
     if (round === MAX_ROUNDS) {
-      for (const edge of visit.backEdges) markEverything(edge.from);
+      for (const edge of visit.backEdges) markEverything(v, edge.from);
       break;
     }
     changed = false;

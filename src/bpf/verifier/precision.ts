@@ -53,6 +53,10 @@ class Tracked {
     // The frame pointer is a constant.
     if (reg < 10) this.regs[frame] |= 1 << reg;
   }
+  /** Also the frame pointer: stored or compared, it is not looked through. */
+  addAny(reg: number): void {
+    this.regs[this.frame] |= 1 << reg;
+  }
   drop(reg: number, frame: number = this.frame): void {
     this.regs[frame] &= ~(1 << reg);
   }
@@ -77,7 +81,7 @@ class Tracked {
   }
   text(): { regs: string; slots: string } {
     const regs: string[] = [];
-    for (let i = 0; i < 10; i++) if (this.has(i)) regs.push(`r${i}`);
+    for (let i = 0; i <= 10; i++) if (this.has(i)) regs.push(`r${i}`);
     const slots = [...this.slots[this.frame]].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
     return { regs: regs.join(','), slots: slots.join(',') };
   }
@@ -114,7 +118,7 @@ function backOverInsn(v: Verifier, insn: Insn, pc: number, later: number, step: 
       // Storing through a register that is traced: a pointer made from a difference of pointers.
       if (t.has(dst)) return false;
       if (step === undefined || step.spi < 0 || !t.slots[step.frame].delete(step.spi)) return true;
-      if (classOf(insn) === BPF_STX) t.add(src);
+      if (classOf(insn) === BPF_STX) t.addAny(src);
       return true;
     case BPF_JMP:
     case BPF_JMP32:
@@ -187,18 +191,30 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
   }
   if (isConditional(insn) && !isMayGoto(insn) && (insn.code & BPF_X) !== 0) {
     if (!t.has(insn.dst) && !t.has(insn.src)) return true;
-    t.add(insn.dst);
-    t.add(insn.src);
+    t.addAny(insn.dst);
+    t.addAny(insn.src);
   }
   return true;
 }
 
 /** The big hammer: every scalar of every recorded state on this path. */
-export function markEverything(state: State): void {
+export function markEverything(v: Verifier, state: State): void {
+  const say = (line: string): void => {
+    if (v.log.everyPath) v.log.write(`${line}\n`);
+  };
+  say(`mark_precise: frame${state.depth}: falling back to forcing all scalars precise`);
   for (let s = state.parent; s !== undefined; s = s.parent)
-    for (const frame of s.frames) {
-      for (const reg of frame.regs) if (reg.type === SCALAR_VALUE) reg.precise = true;
-      for (const slot of frame.stack) if (slot.spilledScalar) slot.reg.precise = true;
+    for (const [f, frame] of s.frames.entries()) {
+      for (let i = 0; i < 10; i++) {
+        if (frame.regs[i].type !== SCALAR_VALUE || frame.regs[i].precise) continue;
+        frame.regs[i].precise = true;
+        say(`force_precise: frame${f}: forcing r${i} to be precise`);
+      }
+      for (const [spi, slot] of frame.stack.entries()) {
+        if (!slot.spilledScalar || slot.reg.precise) continue;
+        slot.reg.precise = true;
+        say(`force_precise: frame${f}: forcing fp-${(spi + 1) * 8} to be precise`);
+      }
     }
 }
 
@@ -212,7 +228,7 @@ function markIn(state: State, t: Tracked): boolean {
       t.slots[f].clear();
       continue;
     }
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i <= 10; i++) {
       if ((t.regs[f] & (1 << i)) === 0) continue;
       const reg = frame.regs[i];
       if (reg.type !== SCALAR_VALUE || reg.precise) t.drop(i, f);
@@ -265,7 +281,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
           v.log.write(`mark_precise: frame${t.frame}: regs=${regs} stack=${slots} before ${pc}: ${line}\n`);
         }
         if (!backOver(v, pc, later, step, t)) {
-          markEverything(start);
+          markEverything(v, start);
           return true;
         }
         if (t.empty) return fresh;
@@ -294,7 +310,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
     last = parent.lastInsn;
     state = parent;
   }
-  if (!t.empty) markEverything(start);
+  if (!t.empty) markEverything(v, start);
   return true;
 }
 
