@@ -89,7 +89,8 @@ function sameKind(a: Reg, b: Reg): boolean {
     a.subprog === b.subprog &&
     a.btfName === b.btfName &&
     a.dynptrKind === b.dynptrKind &&
-    a.dynptrFirst === b.dynptrFirst
+    a.dynptrFirst === b.dynptrFirst &&
+    a.dynptrId === b.dynptrId
   );
 }
 
@@ -197,8 +198,7 @@ function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how:
         if (!regSafe(a.reg, b.reg, ids, how)) return false;
         break;
       case STACK_DYNPTR:
-        if (!sameKind(a.reg, b.reg) || !ids.same(a.reg.refId, b.reg.refId) || !ids.same(a.reg.id, b.reg.id))
-          return false;
+        if (!sameKind(a.reg, b.reg) || !ids.same(a.reg.refId, b.reg.refId)) return false;
         break;
       case STACK_ITER:
         if (a.reg.iterKind !== b.reg.iterKind || a.reg.iterActive !== b.reg.iterActive) return false;

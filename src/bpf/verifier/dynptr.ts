@@ -110,23 +110,21 @@ function makeDynptr(v: Verifier, reg: Reg, kind: DynptrKind, parent: Reg | undef
   destroyDynptrAt(v, frame, spi);
   destroyDynptrAt(v, frame, spi - 1);
   const id = v.newId();
-  const parentId = parent?.dynptrId ?? id;
   const refId = isRefcounted(kind) ? (parent?.refId ?? acquireRef(v, v.insn)) : 0;
   for (const s of [spi, spi - 1]) {
     const slot = frame.stack[s];
     slot.fill(STACK_DYNPTR);
-    setDynptr(slot.reg, kind, s === spi, id, parentId);
+    setDynptr(slot.reg, kind, s === spi, id);
     slot.reg.refId = refId;
     markStackWrite(v, frame.frameno, s);
     v.scratchSlot(frame.frameno, s);
   }
 }
 
-/** A register, or one half of a dynptr on the stack; a clone remembers the first of its kind. */
-export function setDynptr(reg: Reg, kind: DynptrKind, first: boolean, id: number, parentId: number): void {
+/** A register, or one half of a dynptr on the stack. */
+export function setDynptr(reg: Reg, kind: DynptrKind, first: boolean, id: number): void {
   setPointer(reg, CONST_PTR_TO_DYNPTR);
   reg.id = id;
-  reg.dynptrId = parentId;
   reg.dynptrKind = kind;
   reg.dynptrFirst = first;
 }

@@ -11,7 +11,7 @@ import { noteJump } from './history.ts';
 import { addBackEdge, enterLoop, marksIncomplete } from './loops.ts';
 import { propagatePrecision } from './precision.ts';
 import { type Reg, SCALAR_VALUE } from './reg.ts';
-import { STACK_DYNPTR, STACK_INVALID, STACK_ITER, type State } from './state.ts';
+import { STACK_INVALID, STACK_ITER, type State } from './state.ts';
 import { stateText } from './state-text.ts';
 import { setUninit, setUnknown } from './values.ts';
 
@@ -56,9 +56,6 @@ function clean(v: Verifier, state: State): void {
     for (let i = 0; i < 10; i++) if (((alive >> i) & 1) === 0) setUninit(frame.regs[i]);
     frame.stack.forEach((slot, spi) => {
       if (slot.types === 0) return;
-      const content = slot.types >>> 28;
-      // Dynptrs and iterators are kept: helpers look at both their halves.
-      if (content === STACK_DYNPTR || content === STACK_ITER) return;
       if (v.liveStack.alive(v, state, f, spi)) return;
       slot.fill(STACK_INVALID);
       setUninit(slot.reg);

@@ -42,7 +42,7 @@ export function computeLoops(v: Verifier): void {
         onStack[pc] = 0;
         members.push(pc);
       } while (pc !== top.pc);
-      const loops = members.length > 1 || info[top.pc].callsCallback || top.edges.includes(top.pc);
+      const loops = members.length > 1 || top.edges.includes(top.pc);
       if (!loops) continue;
       components++;
       for (const m of members) info[m].scc = components;

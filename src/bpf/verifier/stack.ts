@@ -9,7 +9,15 @@ import { noteStackAccess } from './history.ts';
 import { markStackRead, markStackWrite } from './live-stack.ts';
 import { markPrecise } from './precision.ts';
 import { leaksPointer } from './read.ts';
-import { isConst, NOT_INIT, PTR_TO_STACK, type Reg, SCALAR_VALUE } from './reg.ts';
+import {
+  CONST_PTR_TO_DYNPTR,
+  isConst,
+  NOT_INIT,
+  PTR_TO_STACK,
+  PTR_TO_TP_BUFFER,
+  type Reg,
+  SCALAR_VALUE,
+} from './reg.ts';
 import { BPF_MAX_VAR_OFF } from './regions.ts';
 import { assignScalarId, regWidth } from './scalar-id.ts';
 import { destroyDynptrAt } from './stack-objects.ts';
@@ -191,6 +199,13 @@ export function scrub(slot: StackSlot): void {
 
 export type StoredValue = { readonly reg: Reg | undefined; readonly regno: number; readonly imm: number | undefined };
 
+/** Pointers that come back whole; a dynptr argument and a tracepoint's buffer leave bytes only. */
+const isSpillable = (reg: Reg): boolean =>
+  reg.type !== SCALAR_VALUE &&
+  reg.type !== NOT_INIT &&
+  reg.type !== CONST_PTR_TO_DYNPTR &&
+  reg.type !== PTR_TO_TP_BUFFER;
+
 function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, value: StoredValue): void {
   const spi = spiOf(off);
   const slot = frame.slot(spi);
@@ -216,7 +231,7 @@ function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, va
     for (let j = 7; j >= 8 - size; j--) slot.set(j, STACK_SPILL);
     for (let j = 7 - size; j >= 0; j--) misc(v, slot, j);
     noteStackAccess(v, frame.frameno, spi);
-  } else if (reg !== undefined && reg.type !== SCALAR_VALUE && reg.type !== NOT_INIT) {
+  } else if (reg !== undefined && isSpillable(reg)) {
     if (size !== 8) v.reject(EACCES, 'invalid size of register spill');
     if (frame !== v.frame && reg.type === PTR_TO_STACK)
       v.reject(EINVAL, 'cannot spill pointers to stack into stack frame of the caller');

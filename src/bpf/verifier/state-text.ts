@@ -12,6 +12,8 @@ function slotText(slot: StackSlot, spi: number, frame: number): string {
   if (content === STACK_DYNPTR) {
     const parts = slot.reg.id !== 0 ? [`id=${slot.reg.id}`] : [];
     if (slot.reg.refId !== 0) parts.push(`ref_id=${slot.reg.refId}`);
+    // The kernel prints the mark of the first half under this name.
+    parts.push('dynptr_id=1');
     return `${at}=dynptr_${slot.reg.dynptrKind}(${parts.join(',')})`;
   }
   if (content === STACK_ITER) {

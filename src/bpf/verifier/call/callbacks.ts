@@ -90,8 +90,7 @@ export function findVma(v: Verifier, meta: CallMeta): void {
 /** bpf_user_ringbuf_drain: (dynptr, ctx) */
 export function userRingbufDrain(v: Verifier, meta: CallMeta): void {
   pushCallback(v, v.insn, meta.subprog, (_v, caller, callee) => {
-    const id = v.newId();
-    setDynptr(callee.regs[1], 'local', true, id, id);
+    setDynptr(callee.regs[1], 'local', true, v.newId());
     callee.regs[2].copy(caller.regs[3]);
     callee.callbackRet = STOP_OR_GO_ON;
   });
