@@ -1,5 +1,8 @@
 /** `netloom bpf ...`: one file per command in `bpf/`. */
 import type { Command } from 'commander';
+import { addAsm } from './bpf/asm.ts';
+import { addDisasm } from './bpf/disasm.ts';
+import { addFilter } from './bpf/filter.ts';
 import { addRun } from './bpf/run.ts';
 import { addVerify } from './bpf/verify.ts';
 import { addWasm } from './bpf/wasm.ts';
@@ -12,5 +15,8 @@ export function addBpf(program: Command): void {
   addVerify(bpf);
   addRun(bpf);
   addWasm(bpf);
+  addDisasm(bpf);
+  addAsm(bpf);
+  addFilter(bpf);
   for (const command of bpf.commands) command.exitOverride();
 }

@@ -30,6 +30,8 @@ import {
   BPF_NEG,
   BPF_PSEUDO_CALL,
   BPF_PSEUDO_KFUNC_CALL,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
   BPF_ST,
   BPF_STORE_REL,
   BPF_STX,
@@ -48,6 +50,8 @@ export type ClangForm = {
   readonly target?: (distance: number) => string;
   /** Text after `call` for a distance. */
   readonly callee?: (distance: number) => string;
+  /** Name of a map by its index in the program. */
+  readonly map?: (index: number) => string | undefined;
 };
 
 const number = (n: number, form: ClangForm): string =>
@@ -117,6 +121,11 @@ function ld(insn: Insn, high: number, form: ClangForm): string {
     default:
   }
   if (!isLdImm64(insn)) return '';
+  const map = src === BPF_PSEUDO_MAP_FD || src === BPF_PSEUDO_MAP_VALUE ? form.map?.(imm) : undefined;
+  if (map !== undefined) {
+    // The offset zero is written too: it tells the first value from the map.
+    return src === BPF_PSEUDO_MAP_FD ? `r${dst} = ${map} ll` : `r${dst} = ${map} + ${number(high >>> 0, form)} ll`;
+  }
   if (src !== 0) {
     // An address constant's low half: the high one is the offset of a map value.
     if (high === 0) return `ld_pseudo r${dst}, ${number(src, form)}, ${number(imm, form)}`;

@@ -6,7 +6,18 @@
  * disassemble(insns)                        // 0: (bf) r6 = r1 ...
  * disassemble(insns, { style: 'clang' })    // r6 = r1 ...
  */
-import { BPF_CALL, BPF_EXIT, BPF_JA, BPF_JMP, BPF_JMP32, BPF_PSEUDO_CALL, type Insn, isLdImm64 } from '../insn.ts';
+import {
+  BPF_CALL,
+  BPF_EXIT,
+  BPF_JA,
+  BPF_JMP,
+  BPF_JMP32,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_MAP_FD,
+  BPF_PSEUDO_MAP_VALUE,
+  type Insn,
+  isLdImm64,
+} from '../insn.ts';
 import { clangText } from './clang-style.ts';
 import { kernelLine, type Names } from './kernel-style.ts';
 
@@ -20,6 +31,10 @@ export type DisassembleOptions = Names & {
   readonly numbers?: boolean;
   /** clang: labels in place of distances. */
   readonly labels?: boolean;
+  /** Name of a map by its index; clang's notation has it in the instruction, the kernel's behind it. */
+  readonly mapName?: (index: number) => string | undefined;
+  /** A line of source text before the instruction. */
+  readonly source?: (pc: number) => string | undefined;
 };
 
 /**
@@ -51,6 +66,9 @@ function hexBytes(insn: Insn): string {
   for (const shift of [0, 8, 16, 24]) bytes.push((imm >>> shift) & 0xff);
   return bytes.map((b) => b.toString(16).padStart(2, '0')).join(' ');
 }
+
+const isMapLoad = (insn: Insn): boolean =>
+  isLdImm64(insn) && (insn.src === BPF_PSEUDO_MAP_FD || insn.src === BPF_PSEUDO_MAP_VALUE);
 
 /** Distance and destination of a jump or call of the program itself; undefined for everything else. */
 function destination(insn: Insn, pc: number): number | undefined {
@@ -88,12 +106,17 @@ export function disassemble(insns: readonly Insn[], options: DisassembleOptions 
     const high = isLdImm64(insn) ? (insns[pc + 1]?.imm ?? 0) : 0;
     const place = (distance: number): string =>
       labels.get(pc + 1 + distance) ?? `${distance < 0 ? '' : '+'}${distance}`;
-    const form = { hex: options.decimal !== true, ...(options.labels ? { target: place, callee: place } : {}) };
+    const jumps = options.labels ? { target: place, callee: place } : {};
+    const form = { hex: options.decimal !== true, map: options.mapName, ...jumps };
     const text = kernel ? kernelLine(insn, high, options) : clangText(insn, high, form) || raw(insn);
     const label = labels.get(pc);
     if (label !== undefined) lines.push(`${label}:`);
+    const source = options.source?.(pc);
+    if (source !== undefined) lines.push(`; ${source}`);
     const number = (options.numbers ?? kernel) ? `${kernel ? pc : `${pc}`.padStart(8)}: ` : labels.size > 0 ? '  ' : '';
-    lines.push(`${number}${options.bytes === true ? `${hexBytes(insn)}  ` : ''}${text}`);
+    const map = kernel && isMapLoad(insn) ? options.mapName?.(insn.imm) : undefined;
+    const note = map === undefined ? '' : `  ; ${map}`;
+    lines.push(`${number}${options.bytes === true ? `${hexBytes(insn)}  ` : ''}${text}${note}`);
     if (isLdImm64(insn) && pc + 1 < insns.length) {
       pc++;
       if (options.bytes === true) lines.push(`${number.replace(/./g, ' ')}${hexBytes(insns[pc])}`);

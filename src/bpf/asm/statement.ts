@@ -304,12 +304,13 @@ function named(c: Cursor, dst: Register, names: AsmNames): Statement {
     c.expect(']');
     return { insns: wideLoad(dst.number, BPF_PSEUDO_BTF_ID, imm, 0) };
   }
-  const offset = c.token.text === '+' ? c.imm() : 0;
+  // "counts ll" is the map, "counts + 0 ll" its first value.
+  const offset = c.token.text === '+' ? c.imm() : undefined;
   c.expect('ll');
   const map = names.map?.(text);
   if (map !== undefined) {
-    const kind = offset === 0 ? BPF_PSEUDO_MAP_FD : BPF_PSEUDO_MAP_VALUE;
-    return { insns: wideLoad(dst.number, kind, map, offset) };
+    const kind = offset === undefined ? BPF_PSEUDO_MAP_FD : BPF_PSEUDO_MAP_VALUE;
+    return { insns: wideLoad(dst.number, kind, map, offset ?? 0) };
   }
   return { insns: wideLoad(dst.number, BPF_PSEUDO_FUNC, 0, 0), fixup: { label: text, field: 'imm', column } };
 }
