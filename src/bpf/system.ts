@@ -6,6 +6,7 @@
  *     const { programs } = bpf.loadObject(loadObject(bytes));
  */
 import { EACCES, EINVAL, KernelError } from '../core/errno.ts';
+import type { Btf } from './btf/btf.ts';
 import { Engine } from './compile/engine.ts';
 import { NotCompiled } from './compile/input.ts';
 import type { BpfObject } from './elf/index.ts';
@@ -59,6 +60,7 @@ export class BpfSystem {
   readonly engine: Engine;
   readonly programs: Map<number, LoadedProgram> = new Map();
   readonly #pinned = new Map<string, BpfMap>();
+  readonly #btf = new Map<number, Btf>();
   #nextMap = 1;
   #nextProgram = 1;
 
@@ -89,8 +91,14 @@ export class BpfSystem {
     const map = this.machine.maps[id];
     if (map === undefined) return;
     delete this.machine.maps[id];
+    this.#btf.delete(id);
     if (this.#pinned.get(map.name) === map) this.#pinned.delete(map.name);
     map.destroy();
+  }
+
+  /** The BTF of the object that a map came with. */
+  btfOf(map: BpfMap): Btf | undefined {
+    return this.#btf.get(map.id);
   }
 
   /**
@@ -132,31 +140,35 @@ export class BpfSystem {
   }
 
   /**
-   * Makes all maps of an object, loads the programs (`names`, or those that load by themselves), and puts both into the
-   * maps that refer to them. All or nothing.
+   * Makes all maps of an object, loads the programs (`names`, or those that load by themselves; and those that its program
+   * arrays name), and puts both into the maps that refer to them. All or nothing.
    */
   loadObject(object: BpfObject, options: LoadOptions & { readonly names?: readonly string[] } = {}): LoadedObject {
     const maps: BpfMap[] = [];
     const programs: LoadedProgram[] = [];
+    const referred: LoadedProgram[] = [];
     const made: BpfMap[] = [];
+    const slots = object.maps.flatMap((m) => m.slots ?? []);
     try {
       for (const spec of object.maps) {
         const before = this.machine.maps.length;
         const map = this.createMap(spec, options.mode);
         maps.push(map);
         if (map.id >= before) made.push(map);
+        if (object.btf !== undefined && !this.#btf.has(map.id)) this.#btf.set(map.id, object.btf);
       }
       for (const spec of object.programs) {
         const wanted = options.names === undefined ? spec.autoload : options.names.includes(spec.name);
-        if (!wanted) continue;
+        if (!wanted && !slots.some((s) => s.program === spec.name)) continue;
         if (spec.problem !== undefined) throw spec.problem;
-        programs.push(this.loadProgram(spec, maps, options));
+        (wanted ? programs : referred).push(this.loadProgram(spec, maps, options));
       }
+      const all = [...programs, ...referred];
       object.maps.forEach((spec, i) => {
-        for (const slot of spec.slots ?? []) this.#fill(maps, programs, maps[i], slot);
+        for (const slot of spec.slots ?? []) this.#fill(maps, all, maps[i], slot);
       });
     } catch (error) {
-      for (const p of programs) this.unloadProgram(p.id);
+      for (const p of [...programs, ...referred]) this.unloadProgram(p.id);
       for (const m of made) this.removeMap(m.id);
       throw error;
     }

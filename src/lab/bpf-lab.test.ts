@@ -20,8 +20,8 @@ test('objects attach to the devices of a lab with the words of ip, tc and bpftoo
   expect(b.run('bpftool net list')).toBe('eth1 xdp port_filter id 1\n');
   expect(b.run('tc filter show dev eth1 ingress')).toContain('port_filter.o:[tc] direct-action id 2');
   expect(net.host('a').exec('ping -c 1 b').code).toBe(0);
-  const verdicts = JSON.parse(b.run('bpftool -j map dump name verdicts')) as { value: string[] }[];
-  expect(Number(verdicts[2].value[0])).toBeGreaterThan(0);
+  const verdicts = JSON.parse(b.run('bpftool -j map dump name verdicts')) as { formatted: { value: number } }[];
+  expect(verdicts[2].formatted.value).toBeGreaterThan(0);
   b.run('ip link set dev eth1 xdp off');
   b.run('tc qdisc del dev eth1 clsact');
   expect(b.run('bpftool net list')).toBe('');

@@ -1,7 +1,8 @@
 /** bpf(2) of a host, for tools (wire/uapi/bpf-transport.ts). */
 import { loadObject } from '../bpf/elf/index.ts';
+import { mapCommand } from '../bpf/maps/command.ts';
 import { VerifierError } from '../bpf/system.ts';
-import { EBADF, ENODEV, KernelError } from '../core/errno.ts';
+import { ENODEV, KernelError } from '../core/errno.ts';
 import type { Host } from '../netns/host.ts';
 import type { BpfLoaded, BpfTransport } from '../wire/uapi/bpf-transport.ts';
 
@@ -22,7 +23,6 @@ function refusal(error: VerifierError): string {
 }
 
 export function hostBpf(host: Host): BpfTransport {
-  const map = (id: number) => host.bpf.system.machine.maps[id];
   const attempt = (what: () => void): number => {
     try {
       what();
@@ -70,29 +70,16 @@ export function hostBpf(host: Host): BpfTransport {
             gpl: p.spec.license.includes('GPL'),
           }))
         : [],
-    maps: () =>
-      host.hasBpf
-        ? host.bpf.system.machine.maps.flatMap((m) =>
-            m === undefined
-              ? []
-              : [
-                  {
-                    id: m.id,
-                    name: m.name,
-                    type: m.type,
-                    flags: m.flags,
-                    keySize: m.keySize,
-                    valueSize: m.userValueSize,
-                    maxEntries: m.maxEntries,
-                    frozen: m.isFrozen(),
-                  },
-                ],
-          )
-        : [],
-    lookup: (id, key) => map(id)?.userLookup(key, 0) ?? -EBADF,
-    update: (id, key, value, flags) => map(id)?.userUpdate(key, value, flags) ?? -EBADF,
-    delete: (id, key) => map(id)?.userDelete(key) ?? -EBADF,
-    nextKey: (id, key) => map(id)?.userNextKey(key) ?? -EBADF,
+    map: (words, options) =>
+      mapCommand(
+        words,
+        {
+          maps: host.hasBpf ? host.bpf.system.machine.maps.filter((m) => m !== undefined) : [],
+          cpus: 1,
+          btf: (m) => host.bpf.system.btfOf(m),
+        },
+        options,
+      ),
     tcx(ifindex, egress) {
       if (!host.hasBpf) return [];
       const hooks = host.bpf.hooksOf(ifindex);

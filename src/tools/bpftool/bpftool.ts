@@ -7,8 +7,8 @@
 import { strerror } from '../../core/errno.ts';
 import { AttrWriter, attrMap, getU32 } from '../../wire/netlink/attr.ts';
 import { emitIfInfo } from '../../wire/netlink/rtnetlink.ts';
-import { MAP_TYPE_NAMES, PROG_TYPE_NAMES } from '../../wire/uapi/bpf.ts';
-import type { BpfMapInfo, BpfTransport } from '../../wire/uapi/bpf-transport.ts';
+import { PROG_TYPE_NAMES } from '../../wire/uapi/bpf.ts';
+import type { BpfTransport } from '../../wire/uapi/bpf-transport.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
 import { BpfToolError, check, loadAll, needBpf } from '../bpf-object.ts';
 import type { ToolIo, ToolResult } from '../io.ts';
@@ -20,22 +20,21 @@ const USAGE = `Usage: bpftool [ -j ] OBJECT COMMAND
   bpftool prog { show | list } [ id N | name NAME ]
   bpftool prog load FILE [ section SECTION | name NAME ]
   bpftool prog unload id N
-  bpftool map { show | list } [ id N | name NAME ]
-  bpftool map dump MAP
-  bpftool map lookup MAP key DATA
-  bpftool map update MAP key DATA value DATA [ any | exist | noexist ]
-  bpftool map delete MAP key DATA
+  bpftool map { show | list | dump | lookup | update | delete | ... } (bpftool map help)
   bpftool net { show | list } [ dev DEV ]
   bpftool net attach { xdp | tcx_ingress | tcx_egress } id N dev DEV
   bpftool net detach { xdp | tcx_ingress | tcx_egress } [ id N ] dev DEV
-MAP: { id N | name NAME }   DATA: [ hex ] BYTES, one number a byte
 `;
 
 class Usage extends Error {}
 
 export function bpftool(argv: readonly string[], io: ToolIo): ToolResult {
-  const words = argv.filter((w) => w !== '-j' && w !== '--json' && w !== '-p' && w !== '--pretty');
-  const json = words.length !== argv.length;
+  // Options stand in front of the object.
+  const first = argv.findIndex((w) => !w.startsWith('-') || w === '-h' || w === '--help');
+  const options = first < 0 ? argv : argv.slice(0, first);
+  const words = first < 0 ? [] : argv.slice(first);
+  const pretty = options.includes('-p') || options.includes('--pretty');
+  const json = pretty || options.includes('-j') || options.includes('--json');
   try {
     const [object, verb = 'show', ...rest] = words;
     if (object === undefined || object === 'help' || object === '--help' || object === '-h')
@@ -44,7 +43,7 @@ export function bpftool(argv: readonly string[], io: ToolIo): ToolResult {
     const args = new Words(rest);
     let stdout: string;
     if (object === 'prog') stdout = prog(bpf, io, verb, args, json);
-    else if (object === 'map') stdout = map(bpf, verb, args, json);
+    else if (object === 'map') return bpf.map([verb, ...rest], { json, pretty });
     else if (object === 'net') stdout = net(bpf, io, verb, args, json);
     else throw new Usage(`netloom's bpftool does not know the object "${object}"`);
     return { code: 0, stdout, stderr: '' };
@@ -81,23 +80,7 @@ class Words {
     if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) throw new Usage(`"${text}" is no number`);
     return Number(text);
   }
-  /** Bytes up to the next keyword: decimal or 0x, or hex digits after `hex`. */
-  bytes(size: number, what: string): Uint8Array {
-    const hex = this.accept('hex');
-    const out: number[] = [];
-    while (out.length < size) {
-      const text = this.next();
-      const value = hex ? Number.parseInt(text, 16) : Number(text);
-      if (!(hex ? /^[0-9a-f]{1,2}$/i : /^(0x[0-9a-f]+|\d+)$/i).test(text) || value > 255)
-        throw new Usage(`"${text}" is no byte of the ${what} (${size} bytes are needed, ${out.length} came)`);
-      out.push(value);
-    }
-    return Uint8Array.from(out);
-  }
 }
-
-const hexOf = (bytes: Uint8Array): string => [...bytes].map((b) => b.toString(16).padStart(2, '0')).join(' ');
-const hexList = (bytes: Uint8Array): string[] => [...bytes].map((b) => `0x${b.toString(16).padStart(2, '0')}`);
 
 function prog(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boolean): string {
   if (verb === 'load') {
@@ -145,94 +128,6 @@ function choose<T extends { readonly id: number; readonly name: string }>(
   const found = all.filter((x) => (byName ? x.name === wanted : String(x.id) === wanted));
   if (found.length === 0) throw new BpfToolError(`there is none with ${byName ? 'name' : 'id'} ${wanted}`);
   return found;
-}
-
-function map(bpf: BpfTransport, verb: string, args: Words, json: boolean): string {
-  if (verb === 'show' || verb === 'list') return printMaps(choose(bpf.maps(), args), json);
-  const byName = args.accept('name');
-  if (!byName && !args.accept('id')) throw new Usage('expected "id N" or "name NAME"');
-  const wanted = args.next();
-  const found = bpf.maps().filter((m) => (byName ? m.name === wanted : String(m.id) === wanted));
-  if (found.length !== 1)
-    throw new BpfToolError(
-      `${found.length === 0 ? 'there is no map' : 'there are several maps'} with that ${byName ? 'name' : 'id'}: ${wanted}`,
-    );
-  const [info] = found;
-  const key = (): Uint8Array => {
-    if (!args.accept('key')) throw new Usage('expected "key DATA"');
-    return args.bytes(info.keySize, 'key');
-  };
-  switch (verb) {
-    case 'dump':
-      return dump(bpf, info, json);
-    case 'lookup': {
-      const k = key();
-      const value = bpf.lookup(info.id, k);
-      if (typeof value === 'number') throw new BpfToolError(`key ${hexOf(k)}: ${strerror(-value)}`);
-      return entries([[k, value]], json, false);
-    }
-    case 'update': {
-      const k = key();
-      if (!args.accept('value')) throw new Usage('expected "value DATA"');
-      const value = args.bytes(info.valueSize, 'value');
-      const flags = args.accept('noexist') ? 1 : args.accept('exist') ? 2 : 0;
-      check(bpf.update(info.id, k, value, flags), 'update failed');
-      return '';
-    }
-    case 'delete':
-      check(bpf.delete(info.id, key()), 'delete failed');
-      return '';
-    default:
-      throw new Usage(`bpftool map: unknown command "${verb}"`);
-  }
-}
-
-function printMaps(maps: readonly BpfMapInfo[], json: boolean): string {
-  if (json)
-    return `${JSON.stringify(
-      maps.map((m) => ({
-        id: m.id,
-        type: MAP_TYPE_NAMES[m.type],
-        name: m.name,
-        flags: m.flags,
-        bytes_key: m.keySize,
-        bytes_value: m.valueSize,
-        max_entries: m.maxEntries,
-        frozen: m.frozen ? 1 : 0,
-      })),
-    )}\n`;
-  return maps
-    .map(
-      (m) =>
-        `${m.id}: ${MAP_TYPE_NAMES[m.type]}  name ${m.name}  flags 0x${m.flags.toString(16)}${m.frozen ? '  frozen' : ''}\n` +
-        `\tkey ${m.keySize}B  value ${m.valueSize}B  max_entries ${m.maxEntries}\n`,
-    )
-    .join('');
-}
-
-type Entry = readonly [key: Uint8Array, value: Uint8Array | number];
-
-function dump(bpf: BpfTransport, info: BpfMapInfo, json: boolean): string {
-  const all: Entry[] = [];
-  for (let key = bpf.nextKey(info.id, undefined); typeof key !== 'number'; key = bpf.nextKey(info.id, key))
-    all.push([key, bpf.lookup(info.id, key)]);
-  return entries(all, json, true);
-}
-
-function entries(all: readonly Entry[], json: boolean, count: boolean): string {
-  if (json)
-    return `${JSON.stringify(
-      all.map(([key, value]) => ({
-        key: hexList(key),
-        ...(typeof value === 'number' ? { error: strerror(-value) } : { value: hexList(value) }),
-      })),
-    )}\n`;
-  const lines = all.map(([key, value]) => {
-    const text = typeof value === 'number' ? `<${strerror(-value)}>` : hexOf(value);
-    return `key: ${hexOf(key)}  value: ${text}\n`;
-  });
-  const found = all.filter(([, value]) => typeof value !== 'number').length;
-  return lines.join('') + (count ? `Found ${found} element${found === 1 ? '' : 's'}\n` : '');
 }
 
 type Attached = { readonly dev: string; readonly kind: string; readonly id: number };

@@ -14,18 +14,6 @@ export type BpfProgramInfo = {
   readonly gpl: boolean;
 };
 
-export type BpfMapInfo = {
-  readonly id: number;
-  readonly name: string;
-  /** BPF_MAP_TYPE_*. */
-  readonly type: number;
-  readonly flags: number;
-  readonly keySize: number;
-  readonly valueSize: number;
-  readonly maxEntries: number;
-  readonly frozen: boolean;
-};
-
 export type BpfLoadOptions = {
   /** Name of the file, for names of data maps and errors. */
   readonly file: string;
@@ -45,12 +33,11 @@ export type BpfTransport = {
   load(object: Uint8Array, options: BpfLoadOptions): readonly BpfLoaded[];
   unload(id: number): number;
   programs(): readonly BpfProgramInfo[];
-  maps(): readonly BpfMapInfo[];
-  lookup(map: number, key: Uint8Array): Uint8Array | number;
-  update(map: number, key: Uint8Array, value: Uint8Array, flags: number): number;
-  delete(map: number, key: Uint8Array): number;
-  /** The key after `key`, the first one for undefined. */
-  nextKey(map: number, key: Uint8Array | undefined): Uint8Array | number;
+  /** The words behind `bpftool map`: what it prints, and its exit code. */
+  map(
+    words: readonly string[],
+    options: { readonly json: boolean; readonly pretty: boolean },
+  ): { readonly code: number; readonly stdout: string; readonly stderr: string };
   /** Programs in the tcx places of a device, in the order they run. */
   tcx(ifindex: number, egress: boolean): readonly number[];
   /** Puts a program behind the others of a tcx place, or takes it out. 0 or -errno. */
