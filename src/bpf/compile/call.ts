@@ -10,7 +10,7 @@ import { MAX_TAIL_CALL_CNT, RUN_ARG_HI, RUN_FP, RUN_RET_HI, RUN_TAIL_CALLS } fro
 import type { FunctionWriter } from './function.ts';
 import { BPF_FUNC_TAIL_CALL, type ImportedHelper } from './imports.ts';
 import { NotCompiled } from './input.ts';
-import { isArray, isHash, writeArrayLookup } from './lookup.ts';
+import { isArray, isHash, keyWords, writeArrayLookup, writeHashLookup, writeKeyWord } from './lookup.ts';
 import { isLpm } from './lookup-lpm.ts';
 
 const BPF_FUNC_MAP_LOOKUP = 1;
@@ -106,6 +106,16 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
     const at = w.known(2);
     if (at?.kind !== 'stack' || !w.storedWord(at.off)) f.low(2).mem(OP['i32.load'], 0);
     writeArrayLookup(f.code, map, f.a32);
+  } else if (isHash(map, cpus) && w.mayInline(map)) {
+    const words = Array.from({ length: keyWords(map) }, (_, i) => f.named(`word${i}`, I64));
+    const at = w.known(2);
+    words.forEach((word, i) => {
+      const left = map.keySize - i * 8;
+      if (at?.kind !== 'stack' || !w.storedBytes(at.off + i * 8, Math.min(8, left)))
+        writeKeyWord(f.code, left, () => f.low(2), i * 8);
+      f.code.set(word);
+    });
+    writeHashLookup(f.code, map, words, (name, type) => f.named(name, type));
   } else if (isHash(map, cpus) || isLpm(map)) {
     f.low(2).call(w.module.lookupOf(index));
   } else return false;

@@ -40,7 +40,7 @@ import { reverseWord, writeAlu } from './alu.ts';
 import { writeCall } from './call.ts';
 import type { Frame } from './frame.ts';
 import type { Graph } from './graph.ts';
-import { NotCompiled } from './input.ts';
+import { type CompiledMap, NotCompiled } from './input.ts';
 import { MAY_GOTO_LOOPS, writeCondition } from './jump.ts';
 import { writeAtomic, writeLoad, writeProbe, writeStore } from './memory.ts';
 import type { ModuleWriter } from './module.ts';
@@ -61,6 +61,9 @@ type Stored = { readonly size: number; readonly local: number; readonly imm: num
 
 /** Copies kept in a block: their locals serve the next one again. */
 const MAX_COPIES = 64;
+const MAX_INLINE_LOOKUPS = 8;
+const MAX_INLINE_KEY = 64;
+const MAX_INLINE_INSNS = 4096;
 
 export class FunctionWriter implements BlockWriter {
   readonly module: ModuleWriter;
@@ -73,6 +76,7 @@ export class FunctionWriter implements BlockWriter {
   /** By offset from r10, inside one basic block. */
   readonly #stored = new Map<number, Stored>();
   #copies = 0;
+  #lookups = 0;
   /** Pushes the context's field at this offset as i32 without loading it; false when it cannot. */
   readonly #ctxField: (at: number) => boolean;
   #depth = 0;
@@ -295,6 +299,35 @@ export class FunctionWriter implements BlockWriter {
     if (stored.local < 0) this.frame.code.i32(stored.imm);
     else this.frame.code.get(stored.local).op(OP['i32.wrap_i64']);
     return true;
+  }
+
+  /** Pushes the `size` (1 to 8) bytes that lie `off` from r10 as i64, zero padded, when all are known; else false. */
+  storedBytes(off: number, size: number): boolean {
+    const { code } = this.frame;
+    const pieces: { readonly at: number; readonly stored: Stored }[] = [];
+    for (let at = 0; at < size; ) {
+      const stored = this.#stored.get(off + at);
+      if (stored === undefined || at + stored.size > size) return false;
+      pieces.push({ at, stored });
+      at += stored.size;
+    }
+    for (const { at, stored } of pieces) {
+      if (stored.local < 0) code.i64(stored.imm);
+      else code.get(stored.local);
+      if (stored.size < 8) code.i64(stored.size === 4 ? -1 : (1 << (stored.size * 8)) - 1, 0).op(OP['i64.and']);
+      if (at > 0)
+        code
+          .i64(at * 8)
+          .op(OP['i64.shl'])
+          .op(OP['i64.or']);
+    }
+    return true;
+  }
+
+  /** A lookup of this hash table may be written in place: the first few of a program that is not large. */
+  mayInline(map: CompiledMap): boolean {
+    const small = map.keySize <= MAX_INLINE_KEY && this.#insns.length <= MAX_INLINE_INSNS;
+    return small && this.#lookups++ < MAX_INLINE_LOOKUPS;
   }
 
   /** A load whose result is known: constants of read-only maps, what was just stored, fields of a batch's context. */

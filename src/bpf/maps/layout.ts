@@ -68,26 +68,32 @@ export const RING_DISCARD = 0x4000_0000;
 
 /** Of `hashKey`. */
 export const HASH_MULTIPLIER = 0x85ebca6b;
+/** What `hashKey` multiplies word `i` of a key by in the end; odd. */
+export function hashFactor(i: number): number {
+  return (Math.imul(i, 0x3c6ef372) + 0xc2b2ae35) | 0;
+}
 
 /**
- * Hash of a key for `core/table`: per 32-bit little-endian word (a last partial one zero padded) `h = (h ^ word) * 0x85ebca6b`,
- * `h ^= h >>> 13`. One to one for keys of four bytes. The table mixes once more.
+ * Hash of a key for `core/table`: the sum over its 32-bit little-endian words (a last partial one zero padded) of
+ * `t = (word ^ seed) * 0x85ebca6b; (t ^ t >>> 15) * hashFactor(i)`. No word waits for the one before; one to one for keys of
+ * four bytes. The table mixes once more.
  */
 export function hashKey(dv: DataView, at: number, size: number, seed: number): number {
-  let h = seed | 0;
-  const words = at + (size & ~3);
-  for (; at < words; at += 4) {
-    h = Math.imul(h ^ dv.getInt32(at, true), HASH_MULTIPLIER);
-    h ^= h >>> 13;
-  }
+  let h = 0;
+  const whole = size >>> 2;
+  for (let i = 0; i < whole; i++) h = (h + hashWord(dv.getInt32(at + i * 4, true), i, seed)) | 0;
   const rest = size & 3;
   if (rest !== 0) {
     let word = 0;
-    for (let i = rest - 1; i >= 0; i--) word = (word << 8) | dv.getUint8(at + i);
-    h = Math.imul(h ^ word, HASH_MULTIPLIER);
-    h ^= h >>> 13;
+    for (let i = rest - 1; i >= 0; i--) word = (word << 8) | dv.getUint8(at + whole * 4 + i);
+    h = (h + hashWord(word, whole, seed)) | 0;
   }
   return h >>> 0;
+}
+
+function hashWord(word: number, i: number, seed: number): number {
+  const t = Math.imul(word ^ seed, HASH_MULTIPLIER);
+  return Math.imul(t ^ (t >>> 15), hashFactor(i));
 }
 
 /** Rounds up to eight bytes: every key and value begins at a multiple of eight. */
