@@ -144,6 +144,7 @@ export const SIMD = {
   'v128.load': 0x00,
   'i16x8.splat': 0x10,
   'i16x8.eq': 0x2d,
+  'i8x16.bitmask': 0x64,
   'i16x8.bitmask': 0x84,
 } as const;
 export const SIMD_PREFIX = 0xfd;

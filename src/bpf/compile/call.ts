@@ -10,7 +10,7 @@ import { MAX_TAIL_CALL_CNT, RUN_ARG_HI, RUN_FP, RUN_RET_HI, RUN_TAIL_CALLS } fro
 import type { FunctionWriter } from './function.ts';
 import { BPF_FUNC_TAIL_CALL, type ImportedHelper } from './imports.ts';
 import { NotCompiled } from './input.ts';
-import { isArray, isHash, keyWords, writeArrayLookup, writeHashLookup, writeKeyWord } from './lookup.ts';
+import { isArray, isHash, keyWords, writeArrayLookup, writeFirstBucket, writeKeyWord } from './lookup.ts';
 import { isLpm } from './lookup-lpm.ts';
 
 const BPF_FUNC_MAP_LOOKUP = 1;
@@ -24,35 +24,43 @@ const EINVAL = 22;
 /** Helpers that are given a function of the program: most call it before they return, timers keep it. */
 export const CALLS_BACK: ReadonlySet<number> = new Set([164, 170, 180, BPF_FUNC_LOOP, 209]);
 
-export function writeCall(w: FunctionWriter, insn: Insn, pc: number): void {
+/** Writes a call; false when nothing but r0 has changed afterwards. */
+export function writeCall(w: FunctionWriter, insn: Insn, pc: number): boolean {
   const f = w.frame;
   if (insn.src === BPF_PSEUDO_CALL) {
     for (let r = 1; r <= 5; r++) f.reg(r);
     f.code.get(f.base).call(w.module.subprogAt(pc + 1 + insn.imm));
     f.set(0);
-    return;
+    return true;
   }
   const { imports } = w.module;
   if (insn.src === BPF_PSEUDO_KFUNC_CALL) {
     const kfunc = imports.kfuncs.get(insn.imm);
     if (kfunc === undefined) throw new NotCompiled(`kernel function ${insn.imm}`, pc);
     writeHelper(w, kfunc, true);
-    return;
+    return true;
   }
-  if (insn.imm === BPF_FUNC_TAIL_CALL) return writeTailCall(w);
+  if (insn.imm === BPF_FUNC_TAIL_CALL) {
+    writeTailCall(w);
+    return false;
+  }
   // In checking mode the helper itself hands out what it finds.
   if (!w.module.input.checking) {
-    if (insn.imm === BPF_FUNC_MAP_LOOKUP && writeLookup(w, pc)) return;
+    if (insn.imm === BPF_FUNC_MAP_LOOKUP && writeLookup(w, pc)) return false;
     if (insn.imm === BPF_FUNC_GET_SMP_PROCESSOR_ID && w.module.input.cpus === 1) {
       f.code.i64(0);
       f.set(0);
-      return;
+      return false;
     }
-    if (insn.imm === BPF_FUNC_LOOP) return writeLoop(w);
+    if (insn.imm === BPF_FUNC_LOOP) {
+      writeLoop(w);
+      return true;
+    }
   }
   const helper = imports.helpers.get(insn.imm);
   if (helper === undefined) throw new NotCompiled(`helper ${insn.imm}`, pc);
   writeHelper(w, helper, CALLS_BACK.has(insn.imm));
+  return true;
 }
 
 function writeHelper(w: FunctionWriter, helper: ImportedHelper, callsBack: boolean): void {
@@ -104,18 +112,20 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
     else f.code.i32(0);
   } else if (isArray(map, cpus)) {
     const at = w.known(2);
-    if (at?.kind !== 'stack' || !w.storedWord(at.off)) f.low(2).mem(OP['i32.load'], 0);
+    if (at?.kind === 'stack' && w.pushStored(at.off, 4)) f.code.op(OP['i32.wrap_i64']);
+    else f.low(2).mem(OP['i32.load'], 0);
     writeArrayLookup(f.code, map, f.a32);
   } else if (isHash(map, cpus) && w.mayInline(map)) {
     const words = Array.from({ length: keyWords(map) }, (_, i) => f.named(`word${i}`, I64));
     const at = w.known(2);
     words.forEach((word, i) => {
       const left = map.keySize - i * 8;
-      if (at?.kind !== 'stack' || !w.storedBytes(at.off + i * 8, Math.min(8, left)))
+      if (at?.kind !== 'stack' || !w.pushStored(at.off + i * 8, Math.min(8, left)))
         writeKeyWord(f.code, left, () => f.low(2), i * 8);
       f.code.set(word);
     });
-    writeHashLookup(f.code, map, words, (name, type) => f.named(name, type));
+    const miss = (): unknown => f.low(2).call(w.module.lookupOf(index));
+    writeFirstBucket(f.code, map, words, (name, type) => f.named(name, type), miss);
   } else if (isHash(map, cpus) || isLpm(map)) {
     f.low(2).call(w.module.lookupOf(index));
   } else return false;

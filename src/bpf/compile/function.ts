@@ -24,7 +24,6 @@ import {
   BPF_PSEUDO_MAP_IDX,
   BPF_PSEUDO_MAP_IDX_VALUE,
   BPF_PSEUDO_MAP_VALUE,
-  BPF_REG_FP,
   BPF_ST,
   BPF_STX,
   BPF_X,
@@ -45,22 +44,9 @@ import { MAY_GOTO_LOOPS, writeCondition } from './jump.ts';
 import { writeAtomic, writeLoad, writeProbe, writeStore } from './memory.ts';
 import type { ModuleWriter } from './module.ts';
 import { type BlockWriter, writeStructure } from './structure.ts';
+import { type Known, pushConstant, Tracker } from './tracker.ts';
 
-/** What a register is known to hold, inside one basic block. */
-export type Known =
-  | { readonly kind: 'map'; readonly map: number }
-  | { readonly kind: 'value'; readonly map: number; readonly off: number }
-  | { readonly kind: 'func'; readonly pc: number }
-  /** The context; only in the function's first block, where a batch knows its fields. */
-  | { readonly kind: 'ctx' }
-  /** r10 + off. */
-  | { readonly kind: 'stack'; readonly off: number };
-
-/** What was stored last in bytes of the stack: an immediate, or a copy of the register. */
-type Stored = { readonly size: number; readonly local: number; readonly imm: number };
-
-/** Copies kept in a block: their locals serve the next one again. */
-const MAX_COPIES = 64;
+const PAGE = 65_536;
 const MAX_INLINE_LOOKUPS = 8;
 const MAX_INLINE_KEY = 64;
 const MAX_INLINE_INSNS = 4096;
@@ -72,15 +58,15 @@ export class FunctionWriter implements BlockWriter {
   readonly inlined: boolean;
   readonly #insns: readonly Insn[];
   readonly #graph: Graph;
-  readonly #known: (Known | undefined)[] = new Array(11).fill(undefined);
-  /** By offset from r10, inside one basic block. */
-  readonly #stored = new Map<number, Stored>();
-  #copies = 0;
+  #track = new Tracker();
+  /** What is known where the blocks begin whose edges in were written so far. */
+  readonly #handedOn = new Map<number, Tracker>();
+  /** 1: a loop closes here, so that not all edges in are written before. */
+  readonly #closes: Uint8Array;
   #lookups = 0;
   /** Pushes the context's field at this offset as i32 without loading it; false when it cannot. */
   readonly #ctxField: (at: number) => boolean;
   #depth = 0;
-  readonly #loopsToFirst: boolean;
 
   constructor(module: ModuleWriter, frame: Frame, graph: Graph, inlined: boolean, ctxField?: (at: number) => boolean) {
     this.module = module;
@@ -89,7 +75,11 @@ export class FunctionWriter implements BlockWriter {
     this.#ctxField = ctxField ?? ((): boolean => false);
     this.#insns = module.input.spec.insns;
     this.#graph = graph;
-    this.#loopsToFirst = graph.taken.includes(0) || graph.next.includes(0);
+    this.#closes = new Uint8Array(graph.count);
+    for (let b = 0; b < graph.count; b++) {
+      if (graph.taken[b] >= 0 && graph.taken[b] <= b) this.#closes[graph.taken[b]] = 1;
+      if (graph.next[b] >= 0 && graph.next[b] <= b) this.#closes[graph.next[b]] = 1;
+    }
   }
 
   /** Writes it all, from setting up the frame to the last exit. */
@@ -101,12 +91,9 @@ export class FunctionWriter implements BlockWriter {
   }
 
   body(block: number, depth: number): void {
-    this.#known.fill(undefined);
-    this.#stored.clear();
-    this.#copies = 0;
-    this.#known[BPF_REG_FP] = { kind: 'stack', off: 0 };
-    // A loop back to the first block comes with other registers.
-    if (block === 0 && !this.#loopsToFirst) this.#known[1] = { kind: 'ctx' };
+    this.#track = this.#handedOn.get(block) ?? new Tracker();
+    this.#handedOn.delete(block);
+    if (block === 0 && this.#closes[0] === 0) this.#track.learn(1, { kind: 'ctx' });
     this.#depth = depth;
     const insns = this.#insns;
     const end = this.#graph.end[block];
@@ -114,6 +101,15 @@ export class FunctionWriter implements BlockWriter {
       this.#insn(insns[pc], pc);
       if (isLdImm64(insns[pc])) pc++;
     }
+    this.#handOn(this.#graph.taken[block]);
+    this.#handOn(this.#graph.next[block]);
+  }
+
+  #handOn(block: number): void {
+    if (block < 0 || this.#closes[block] === 1) return;
+    const met = this.#handedOn.get(block);
+    if (met === undefined) this.#handedOn.set(block, new Tracker(this.#track));
+    else met.meet(this.#track);
   }
 
   condition(block: number, negate: boolean): void {
@@ -139,12 +135,12 @@ export class FunctionWriter implements BlockWriter {
   }
 
   known(r: number): Known | undefined {
-    return this.#known[r];
+    return this.#track.known(r);
   }
 
   /** Index of the map that the call at `pc` is always given in register `r`; -1 when that is not known. */
   mapOf(pc: number, r: number): number {
-    const known = this.#known[r];
+    const known = this.#track.known(r);
     if (known?.kind === 'map') return known.map;
     return this.module.input.facts?.insns[pc]?.mapIndex ?? -1;
   }
@@ -156,13 +152,13 @@ export class FunctionWriter implements BlockWriter {
       case BPF_ALU64: {
         const known = this.#computed(insn);
         writeAlu(f, insn, pc);
-        this.#known[insn.dst] = known;
+        this.#track.learn(insn.dst, known);
         return;
       }
       case BPF_LDX:
-        if (this.module.input.facts?.insns[pc]?.mayFault === true) writeProbe(f, insn);
+        if (this.module.input.facts?.insns[pc]?.mayFault === true) writeProbe(f, insn, this.module.input.pages * PAGE);
         else if (!this.#knownLoad(insn)) writeLoad(f, this.module.check, insn);
-        this.#known[insn.dst] = undefined;
+        this.#track.learn(insn.dst, undefined);
         return;
       case BPF_ST:
         this.#store(insn, true);
@@ -173,24 +169,19 @@ export class FunctionWriter implements BlockWriter {
           return;
         }
         writeAtomic(f, this.module.check, insn, pc);
-        this.#stored.clear();
+        this.#track.forgetStored();
         // Fetching operations write src, comparing ones r0, load-acquire dst.
-        this.#known[0] = undefined;
-        if (insn.src !== BPF_REG_FP) this.#known[insn.src] = undefined;
-        if (insn.dst !== BPF_REG_FP) this.#known[insn.dst] = undefined;
+        for (const r of [0, insn.src, insn.dst]) this.#track.learn(r, undefined);
         return;
       case BPF_LD:
         if (isLdImm64(insn)) return this.#immediate(insn, pc);
         this.#packetLoad(insn, pc);
-        this.#known.fill(undefined, 0, 6);
+        this.#track.forgetCallerSaved();
         return;
       default:
         if (insn.code !== (BPF_JMP | BPF_CALL)) throw new NotCompiled(`opcode 0x${insn.code.toString(16)}`, pc);
-        writeCall(this, insn, pc);
-        this.#known.fill(undefined, 0, 6);
-        this.#stored.clear();
-        // The packet may have moved.
-        for (let r = 6; r < BPF_REG_FP; r++) if (this.#known[r]?.kind === 'ctx') this.#known[r] = undefined;
+        if (writeCall(this, insn, pc)) this.#track.forgetMemory();
+        this.#track.forgetCallerSaved();
     }
   }
 
@@ -224,13 +215,13 @@ export class FunctionWriter implements BlockWriter {
         throw new NotCompiled(`LD_IMM64 with source ${insn.src}`, pc);
     }
     f.set(insn.dst);
-    this.#known[insn.dst] = known;
+    this.#track.learn(insn.dst, known);
   }
 
   /** What the destination of an ALU instruction is known to hold afterwards. */
   #computed(insn: Insn): Known | undefined {
-    if (insn.code === (BPF_ALU64 | BPF_MOV | BPF_X) && insn.off === 0) return this.#known[insn.src];
-    const before = this.#known[insn.dst];
+    if (insn.code === (BPF_ALU64 | BPF_MOV | BPF_X) && insn.off === 0) return this.#track.known(insn.src);
+    const before = this.#track.known(insn.dst);
     if (before?.kind === 'stack' && insn.code === (BPF_ALU64 | BPF_ADD))
       return { kind: 'stack', off: before.off + insn.imm };
     return undefined;
@@ -246,14 +237,15 @@ export class FunctionWriter implements BlockWriter {
       writeStore(this.frame, this.module.check, insn, immediate);
       code.end();
     } else writeStore(this.frame, this.module.check, insn, immediate);
-    this.#remember(insn);
+    const value = immediate ? BigInt.asUintN(64, BigInt(insn.imm)) : (): unknown => this.frame.reg(insn.src);
+    this.#track.store(this.frame, insn.dst, insn.off, sizeOf(insn.code), value);
   }
 
   /** It may be one to a field of `struct __sk_buff` that the kernel keeps in 16 bits. */
   #mayBeNarrow(insn: Insn): boolean {
     const { spec, facts } = this.module.input;
     if (!NARROW_FIELDS.includes(insn.off) || sizeOf(insn.code) !== 4 || !isSkbContext(spec.type)) return false;
-    return this.#known[insn.dst]?.kind !== 'stack' && (facts === undefined || facts.ctxWritten.has(insn.off));
+    return this.#track.known(insn.dst)?.kind !== 'stack' && (facts === undefined || facts.ctxWritten.has(insn.off));
   }
 
   /** As `narrowField` of runtime/ctx.ts. */
@@ -271,57 +263,9 @@ export class FunctionWriter implements BlockWriter {
     }
   }
 
-  /** A store: what lies in the stack now. A store through any other pointer may be one to the stack too. */
-  #remember(insn: Insn): void {
-    const stored = this.#stored;
-    const base = this.#known[insn.dst];
-    if (base?.kind !== 'stack') {
-      // Map values and the context are elsewhere.
-      if (base?.kind !== 'value' && base?.kind !== 'ctx') stored.clear();
-      return;
-    }
-    const off = base.off + insn.off;
-    const size = sizeOf(insn.code);
-    for (const [at, other] of stored) if (at < off + size && off < at + other.size) stored.delete(at);
-    const f = this.frame;
-    if (classOf(insn) === BPF_ST) stored.set(off, { size, local: -1, imm: insn.imm });
-    else if (this.#copies < MAX_COPIES) {
-      const local = f.named(`stored${this.#copies++}`, I64);
-      f.reg(insn.src).set(local);
-      stored.set(off, { size, local, imm: 0 });
-    }
-  }
-
-  /** Pushes the low word of what lies `off` from r10 when that is known and 4 or 8 bytes; else false. */
-  storedWord(off: number): boolean {
-    const stored = this.#stored.get(off);
-    if (stored === undefined || stored.size < 4) return false;
-    if (stored.local < 0) this.frame.code.i32(stored.imm);
-    else this.frame.code.get(stored.local).op(OP['i32.wrap_i64']);
-    return true;
-  }
-
-  /** Pushes the `size` (1 to 8) bytes that lie `off` from r10 as i64, zero padded, when all are known; else false. */
-  storedBytes(off: number, size: number): boolean {
-    const { code } = this.frame;
-    const pieces: { readonly at: number; readonly stored: Stored }[] = [];
-    for (let at = 0; at < size; ) {
-      const stored = this.#stored.get(off + at);
-      if (stored === undefined || at + stored.size > size) return false;
-      pieces.push({ at, stored });
-      at += stored.size;
-    }
-    for (const { at, stored } of pieces) {
-      if (stored.local < 0) code.i64(stored.imm);
-      else code.get(stored.local);
-      if (stored.size < 8) code.i64(stored.size === 4 ? -1 : (1 << (stored.size * 8)) - 1, 0).op(OP['i64.and']);
-      if (at > 0)
-        code
-          .i64(at * 8)
-          .op(OP['i64.shl'])
-          .op(OP['i64.or']);
-    }
-    return true;
+  /** Pushes `size` bytes at r10 + `off` as i64 when it is known what they are; else false. */
+  pushStored(off: number, size: number): boolean {
+    return this.#track.push(this.frame.code, off, size);
   }
 
   /** A lookup of this hash table may be written in place: the first few of a program that is not large. */
@@ -332,7 +276,7 @@ export class FunctionWriter implements BlockWriter {
 
   /** A load whose result is known: constants of read-only maps, what was just stored, fields of a batch's context. */
   #knownLoad(insn: Insn): boolean {
-    const known = this.#known[insn.src];
+    const known = this.#track.known(insn.src);
     if (known === undefined || (insn.code & 0xe0) !== BPF_MEM || this.module.input.checking) return false;
     if (known.kind === 'value') return this.#constantLoad(insn, known);
     const f = this.frame;
@@ -342,12 +286,9 @@ export class FunctionWriter implements BlockWriter {
       return true;
     }
     if (known.kind !== 'stack') return false;
-    const stored = this.#stored.get(known.off + insn.off);
+    const off = known.off + insn.off;
     const size = sizeOf(insn.code);
-    if (stored === undefined || stored.size !== size || size < 4) return false;
-    if (stored.local < 0) f.code.i64(stored.imm, size === 4 ? 0 : stored.imm >> 31);
-    else if (size === 8) f.code.get(stored.local);
-    else f.code.get(stored.local).i64(-1, 0).op(OP['i64.and']);
+    if (!this.#track.whole(off, size) || !this.#track.push(f.code, off, size)) return false;
     f.set(insn.dst);
     return true;
   }
@@ -359,7 +300,7 @@ export class FunctionWriter implements BlockWriter {
     const value = map.value(known.off + insn.off, sizeOf(insn.code));
     if (value === undefined) return false;
     const f = this.frame;
-    f.code.i64(Number(BigInt.asIntN(32, value)), Number(BigInt.asIntN(32, value >> 32n)));
+    pushConstant(f.code, value);
     f.set(insn.dst);
     return true;
   }

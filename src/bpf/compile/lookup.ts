@@ -96,7 +96,7 @@ export function writeKeyWord(code: Code, left: number, push: () => unknown, offs
 }
 
 /** With the key in the locals `words`: pushes the value's address, 0 for none. */
-export function writeHashLookup(code: Code, map: CompiledMap, words: readonly number[], locals: Locals): void {
+function writeHashLookup(code: Code, map: CompiledMap, words: readonly number[], locals: Locals): void {
   const [hash, buckets, mask, seed, bucket, at, last, match, elem, second] = [
     'hash',
     'buckets',
@@ -130,19 +130,11 @@ export function writeHashLookup(code: Code, map: CompiledMap, words: readonly nu
   code.tee(match).if().loop();
   code.get(match).op(OP['i32.ctz']).i32(2).op(OP['i32.shl']).get(bucket).op(OP['i32.add']);
   code.mem(OP['i32.load'], ENTRIES).i32(1).op(OP['i32.sub']).i32(3).op(OP['i32.shl']).set(elem);
-  words.forEach((key, i) => {
-    code
-      .get(elem)
-      .mem(OP['i64.load'], layout.ELEM_KEY + i * 8)
-      .get(key)
-      .op(OP['i64.xor']);
-    if (i > 0) code.op(OP['i64.or']);
-  });
-  code.op(OP['i64.eqz']).if();
-  if (map.type === BPF_MAP_TYPE_LRU_HASH || map.type === BPF_MAP_TYPE_LRU_PERCPU_HASH)
-    code.get(elem).i32(1).mem(OP['i32.store'], layout.ELEM_REF);
+  writeEqual(code, words, elem);
+  code.if();
+  writeFound(code, map, elem);
   // Out of if, loop, if, both loops, to the end of the block.
-  code.get(elem).i32(map.word(layout.MAP_VALUE_OFFSET)).op(OP['i32.add']).br(5).end();
+  code.br(5).end();
   code.get(match).get(match).i32(1).op(OP['i32.sub']).op(OP['i32.and']).tee(match).brIf(0);
   code.end().end();
   code.get(bucket).mem(OP['i32.load'], PASSED).if();
@@ -155,6 +147,56 @@ export function writeHashLookup(code: Code, map: CompiledMap, words: readonly nu
   word(layout.MAP_FUTURE_SEED).set(seed);
   code.i32(1).set(second).br(2).end().end();
   code.end().i32(0).end();
+}
+
+/**
+ * The usual case of a lookup, without a loop: the key is where the first equal tag of its home bucket says. Otherwise `miss`
+ * pushes the result.
+ */
+export function writeFirstBucket(
+  code: Code,
+  map: CompiledMap,
+  words: readonly number[],
+  locals: Locals,
+  miss: () => unknown,
+): void {
+  const [seed, bucket, match, elem] = ['seed', 'bucket', 'match', 'elem'].map((name) => locals(`lookup ${name}`, I32));
+  const word = (n: number): Code => code.i32(map.address).mem(OP['i32.load'], n * 4);
+  word(layout.MAP_HASH_SEED).set(seed);
+  code.block(I32);
+  writeHash(code, map, words, seed, match);
+  word(layout.MAP_SEED).op(OP['i32.xor']).i32(0x9e3779b1).op(OP['i32.mul']).tee(bucket);
+  code.get(bucket).i32(15).op(OP['i32.shr_u']).op(OP['i32.xor']).tee(bucket);
+  word(layout.MAP_MASK).op(OP['i32.and']).i32(6).op(OP['i32.shl']);
+  word(layout.MAP_BUCKETS).op(OP['i32.add']).tee(elem).simdLoad(SIMD['v128.load'], 0);
+  code.get(bucket).i32(16).op(OP['i32.shr_u']).tee(match).i32(1).get(match).op(OP.select).simd(SIMD['i16x8.splat']);
+  // Two bits for each tag.
+  code.simd(SIMD['i16x8.eq']).simd(SIMD['i8x16.bitmask']).tee(match).if();
+  code.get(match).op(OP['i32.ctz']).i32(1).op(OP['i32.shl']).get(elem).op(OP['i32.add']);
+  code.mem(OP['i32.load'], ENTRIES).i32(1).op(OP['i32.sub']).i32(3).op(OP['i32.shl']).set(elem);
+  writeEqual(code, words, elem);
+  code.if();
+  writeFound(code, map, elem);
+  code.br(2).end().end();
+  miss();
+  code.end();
+}
+
+/** Pushes 1 when the key of the element is the one in `words`. */
+function writeEqual(code: Code, words: readonly number[], elem: number): void {
+  words.forEach((key, i) => {
+    const at = layout.ELEM_KEY + i * 8;
+    code.get(elem).mem(OP['i64.load'], at).get(key).op(OP['i64.xor']);
+    if (i > 0) code.op(OP['i64.or']);
+  });
+  code.op(OP['i64.eqz']);
+}
+
+/** Marks an LRU map's element as looked up, and pushes its value's address. */
+function writeFound(code: Code, map: CompiledMap, elem: number): void {
+  if (map.type === BPF_MAP_TYPE_LRU_HASH || map.type === BPF_MAP_TYPE_LRU_PERCPU_HASH)
+    code.get(elem).i32(1).mem(OP['i32.store'], layout.ELEM_REF);
+  code.get(elem).i32(map.word(layout.MAP_VALUE_OFFSET)).op(OP['i32.add']);
 }
 
 /** Pushes `hashKey` of maps/layout.ts. */

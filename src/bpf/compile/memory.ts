@@ -82,12 +82,18 @@ export function writeLoad(f: Frame, check: Check, insn: Insn): void {
 /** Below this address lies nothing that a program may see: a load there is one through NULL. */
 const FIRST_ADDRESS = 4096;
 
-/** BPF_LDX through a pointer that was found in a kernel struct: NULL reads as zero. */
-export function writeProbe(f: Frame, insn: Insn): void {
+/** BPF_LDX through a pointer that was found in a kernel struct: NULL, and what is no address, reads as zero. */
+export function writeProbe(f: Frame, insn: Insn, memoryBytes: number): void {
   const size = sizeOf(insn.code);
   const signed = (insn.code & 0xe0) === BPF_MEMSX;
   f.low(insn.src).i32(insn.off).op(OP['i32.add']).tee(f.a32);
-  f.code.i32(FIRST_ADDRESS).op(OP['i32.lt_u']).if(I64).i64(0).else();
+  f.code.i32(FIRST_ADDRESS).op(OP['i32.sub']);
+  f.code
+    .i32(memoryBytes - FIRST_ADDRESS - size)
+    .op(OP['i32.gt_u'])
+    .if(I64)
+    .i64(0)
+    .else();
   f.code
     .get(f.a32)
     .mem((signed ? LOAD_SIGNED : LOAD)[size], 0)
