@@ -34,7 +34,7 @@ function outcome(dst: Reg, src: Reg, op: number, is32: boolean): 1 | 0 | -1 {
     return branchTaken(dst, src, op, is32);
   }
   const [pointer, other] = constant(src, is32) !== undefined ? [dst, src] : [src, dst];
-  if (constant(other, is32) !== 0n || is32 || !isNotNull(pointer)) return -1;
+  if (constant(other, is32) !== 0n || !isNotNull(pointer)) return -1;
   if (op === BPF_JEQ) return 0;
   return op === BPF_JNE ? 1 : -1;
 }

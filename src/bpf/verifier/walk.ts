@@ -36,11 +36,11 @@ import { isKfuncCall, isPseudoCall, jumpTarget } from './check-insn.ts';
 import { checkWalked, type RegAccess } from './check-walked.ts';
 import type { Verifier } from './env.ts';
 import { walkExit } from './exit.ts';
-import { callSubprog } from './frames.ts';
+import { callSubprog, returnFromFrame } from './frames.ts';
 import { noteJump } from './history.ts';
 import { walkConditional } from './jump.ts';
 import { checkMemAccess, checkPtrOffReg } from './memory.ts';
-import { endPath } from './paths.ts';
+import { endPath, pushBranch } from './paths.ts';
 import { stateVisited } from './prune.ts';
 import { clearCallerSaved, readReg } from './read.ts';
 import { checkResourceLeak } from './refs.ts';
@@ -218,7 +218,11 @@ function walkLd(v: Verifier, insn: Insn, pc: number): number {
     checkPtrOffReg(v, v.regs[6], 6);
     clearCallerSaved(v, v.regs);
     setUnknown(v, v.regs[0]);
-    return pc + 1;
+    if (v.state.depth === 0) return pc + 1;
+    // Beyond the packet's end the function returns 0 at once.
+    pushBranch(v, pc + 1, pc);
+    setKnown(v, v.regs[0], 0n);
+    return returnFromFrame(v);
   }
   const dst = v.regs[insn.dst];
   const high = v.insns[pc + 1].imm;
@@ -249,8 +253,8 @@ function walkJump(v: Verifier, insn: Insn, pc: number): number | undefined {
   if ((insn.code & 0xf0) === BPF_CALL) {
     if (v.state.activeLocks > 0) checkCallUnderLock(v, insn);
     if (isPseudoCall(insn)) return callSubprog(v, pc, pc + insn.imm + 1);
-    if (isKfuncCall(insn)) checkKfuncCall(v, insn);
-    else checkHelperCall(v, insn);
+    if (!isKfuncCall(insn)) return checkHelperCall(v, insn);
+    checkKfuncCall(v, insn);
     return pc + 1;
   }
   if (isJa(insn)) return jumpTarget(insn, pc);

@@ -11,8 +11,10 @@ import type { Insn } from '../../insn.ts';
 import { helperAvailable } from '../../progtype/index.ts';
 import { dynptrOf, releaseDynptr } from '../dynptr.ts';
 import type { InsnInfo, Verifier } from '../env.ts';
+import { returnFromFrame } from '../frames.ts';
 import { changesPacketData, helperProto } from '../helper-table.ts';
 import { clearPacketPointers } from '../invalidate.ts';
+import { pushBranch } from '../paths.ts';
 import { markPrecise } from '../precision.ts';
 import { typeName } from '../print.ts';
 import { clearCallerSaved } from '../read.ts';
@@ -20,6 +22,7 @@ import { checkResourceLeak, releaseRef } from '../refs.ts';
 import { isConst, PTR_TO_MAP_VALUE, SCALAR_VALUE } from '../reg.ts';
 import { programFlags } from '../regions.ts';
 import { clobberStack } from '../stack.ts';
+import { setUnknown } from '../values.ts';
 import { checkArg } from './args.ts';
 import { findVma, forEachMapElem, loop, timerSetCallback, userRingbufDrain } from './callbacks.ts';
 import { isGplCompatible } from './license.ts';
@@ -48,8 +51,11 @@ const RECORDED: ReadonlySet<number> = new Set([TAIL_CALL, 1, 2, 3, 87, 88, 89, F
 /** Of these, the ones that change the map. */
 const CHANGING: ReadonlySet<number> = new Set([2, 3, 87, 88]);
 
-/** Checks the helper call at the current instruction and gives R0 to R5 their contents after it. */
-export function checkHelperCall(v: Verifier, insn: Insn): void {
+/**
+ * Checks the helper call at the current instruction and gives R0 to R5 their contents after it. Returns where the path
+ * goes on.
+ */
+export function checkHelperCall(v: Verifier, insn: Insn): number {
   const id = insn.imm;
   const { spec, state } = v;
   if (state.activeLocks > 0 && id !== SPIN_UNLOCK && id !== KPTR_XCHG)
@@ -82,7 +88,21 @@ export function checkHelperCall(v: Verifier, insn: Insn): void {
   clearCallerSaved(v, v.regs);
   setReturn(v, meta);
   if (meta.map !== undefined) checkMapHelper(v, meta.map, id);
+  if (id === TAIL_CALL) return afterTailCall(v);
   if (meta.changesData) clearPacketPointers(v);
+  return v.insn + 1;
+}
+
+/**
+ * A tail call that fails goes on behind itself. One that succeeds ends the program, or the called function that made it:
+ * then its caller finds any result, and a packet that may have changed.
+ */
+function afterTailCall(v: Verifier): number {
+  if (v.state.depth === 0) return v.insn + 1;
+  pushBranch(v, v.insn + 1, v.insn);
+  clearPacketPointers(v);
+  setUnknown(v, v.regs[0]);
+  return returnFromFrame(v);
 }
 
 function recordMap(v: Verifier, id: number, meta: CallMeta): void {
