@@ -188,8 +188,10 @@ export class BpfSystem {
   }
 
   #checkSupported(spec: ProgramSpec, verdict: Verdict): void {
-    for (const id of verdict.helpers)
-      if (!HELPERS.has(id)) throw new KernelError(EACCES, `${spec.name}: ${unsupportedHelper(id)}`);
+    for (const id of verdict.helpers) {
+      const problem = unsupportedHelper(id);
+      if (problem !== '') throw new KernelError(EACCES, `${spec.name}: ${problem}`);
+    }
     for (const insn of spec.insns) {
       const name = kfuncName(insn, spec);
       if (name !== undefined && !KFUNCS.has(name))

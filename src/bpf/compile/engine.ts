@@ -306,6 +306,9 @@ export class CompiledProgram implements MachineProgram {
     if (at >= run.packetStart() && end <= run.packetEnd()) return;
     if (at >= run.ctx && end <= run.ctx + this.#ctxSize) return;
     if (run.regions?.allows(at, size, write === 1)) return;
+    // Come to by a tail call: its global data was not granted when the run began.
+    this.#grant(run);
+    if (run.regions?.allows(at, size, write === 1)) return;
     throw new BadAccess(write === 1 ? 'a write' : 'a read', at, size);
   }
 }
