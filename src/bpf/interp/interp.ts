@@ -50,6 +50,7 @@ import { BadAccess, Regions } from '../runtime/regions.ts';
 import { MAX_TAIL_CALL_CNT, type Run } from '../runtime/run.ts';
 import { tailCallTarget } from '../runtime/tail-call.ts';
 import { alu, swapBytes, u32, u64 } from './alu.ts';
+import { checkArgs } from './helper-args.ts';
 import { taken } from './jump.ts';
 import { CheckedMemory } from './memory.ts';
 import { loadPacket } from './packet.ts';
@@ -338,6 +339,7 @@ export class Interpreter {
       if (impl === undefined) throw new RangeError(`netloom does not implement helper ${imm}`);
     }
     const run = this.#run;
+    if (src !== BPF_PSEUDO_KFUNC_CALL) checkArgs(run, this.#memory, imm, regs, program.subprogs.length);
     const wide = impl.wide ?? 0;
     for (let n = 1; n <= 5; n++) if ((wide >> n) & 1) run.setHi(n, Number(BigInt.asIntN(32, regs[n] >> 32n)));
     const [r1, r2, r3, r4, r5] = [1, 2, 3, 4, 5].map((n) => Number(BigInt.asIntN(32, regs[n])));

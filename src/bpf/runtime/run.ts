@@ -26,6 +26,7 @@ export const RUN_META = 36;
 export const RUN_FP = 40;
 export const RUN_SCRATCH = 48;
 const STACK_AT = 64;
+const UNINITIALISED = 0xa5;
 
 /** Bytes of stack a run has: 34 programs (33 tail calls), 8 frames each, 512 bytes each. */
 export const RUN_STACK_BYTES: number = 34 * 8 * 512;
@@ -102,6 +103,8 @@ export class Run {
     this.slab = machine.slab;
     this.dv = machine.slab.dv;
     this.u8 = machine.slab.u8;
+    // Programs that read what they never wrote find no friendly zeros, and no other program's data.
+    this.u8.fill(UNINITIALISED, this.stackBase, this.stackTop);
     this.clear();
   }
 
