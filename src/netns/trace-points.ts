@@ -58,7 +58,8 @@ type Attached = {
 
 export class TracePoints implements ProbeSink {
   readonly #world: World;
-  readonly #scene: TraceScene;
+  /** There while something is attached. */
+  #scene: TraceScene | undefined;
   readonly #points = new Map<string, { readonly point: TracePoint; readonly programs: Attached[] }>();
   /** Runs that ended in a bad access: holes in the verifier. */
   readonly failures: BadAccess[] = [];
@@ -66,13 +67,11 @@ export class TracePoints implements ProbeSink {
 
   private constructor(world: World) {
     this.#world = world;
-    this.#scene = new TraceScene(world.slab);
   }
 
   /** The tracing of a world. */
   static of(world: World): TracePoints {
-    if (!(world.probe instanceof TracePoints)) world.probe = new TracePoints(world);
-    return world.probe as TracePoints;
+    return world.probe instanceof TracePoints ? world.probe : new TracePoints(world);
   }
 
   /**
@@ -99,11 +98,16 @@ export class TracePoints implements ProbeSink {
     this.#points.set(point.name, entry);
     const attached: Attached = { machine, loaded, record, host };
     entry.programs.push(attached);
+    this.#scene ??= new TraceScene(this.#world.slab);
+    this.#world.probe = this;
     return () => {
       const at = entry.programs.indexOf(attached);
       if (at >= 0) entry.programs.splice(at, 1);
       if (entry.programs.length === 0) this.#points.delete(point.name);
-      if (this.#points.size === 0 && this.#world.probe === this) this.#world.probe = undefined;
+      if (this.#points.size > 0) return;
+      this.#scene?.close();
+      this.#scene = undefined;
+      if (this.#world.probe === this) this.#world.probe = undefined;
     };
   }
 
@@ -113,24 +117,23 @@ export class TracePoints implements ProbeSink {
     if (entry === undefined || this.#running) return;
     this.#running = true;
     try {
-      this.#run(entry.point, entry.programs, event);
+      if (this.#scene !== undefined) this.#run(this.#scene, entry.point, entry.programs, event);
     } finally {
       this.#running = false;
     }
   }
 
-  #run(point: TracePoint, programs: readonly Attached[], event: ProbeEvent): void {
+  #run(scene: TraceScene, point: TracePoint, programs: readonly Attached[], event: ProbeEvent): void {
     const { hosts } = this.#world;
     const lookup = hosts.get(event.host);
     const find = (ifindex: number): ProbeDevice | undefined => lookup?.(ifindex);
     const device = event.device ?? (event.ifindex === undefined ? undefined : find(event.ifindex));
-    const scene = this.#scene;
     const host = event.host === '' ? this.#hostOf(event.device) : event.host;
     scene.set(point, event, device, find, [...hosts.keys()].indexOf(host) + 1);
     for (const attached of programs) {
       if (attached.host !== '' && attached.host !== host) continue;
       if (attached.record && point.record !== undefined) scene.setRecord(point.record, event, device);
-      this.#enter(attached, event, host);
+      this.#enter(scene, attached, event, host);
     }
   }
 
@@ -141,15 +144,15 @@ export class TracePoints implements ProbeSink {
     return '';
   }
 
-  #enter({ machine, loaded, record }: Attached, event: ProbeEvent, host: string): void {
+  #enter(scene: TraceScene, { machine, loaded, record }: Attached, event: ProbeEvent, host: string): void {
     const run = machine.acquire();
     try {
-      run.ctx = record ? this.#scene.record : this.#scene.args;
+      run.ctx = record ? scene.record : scene.args;
       run.packet = event.p;
       run.progType = loaded.spec.type;
       run.attached = { kind: 'trace', host } satisfies TraceRun;
       run.regions = new Regions();
-      for (const { at, size } of this.#scene.shown()) run.grant(at, size, false);
+      for (const { at, size } of scene.shown()) run.grant(at, size, false);
       loaded.program.enter(run);
     } catch (error) {
       // The packet path never throws; a verified program does not come here.

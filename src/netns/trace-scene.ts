@@ -73,6 +73,7 @@ export class TraceScene {
   readonly #state: number;
   readonly #text: number;
   readonly #address: number;
+  readonly #parts: number[] = [];
   #textUsed = 0;
 
   constructor(slab: Slab) {
@@ -80,6 +81,7 @@ export class TraceScene {
     const part = (size: number): number => {
       const at = slab.heap.alloc(size);
       if (at === 0) throw new RangeError('no memory left for tracing');
+      this.#parts.push(at);
       return at;
     };
     this.args = part(ARGS_BYTES);
@@ -92,6 +94,11 @@ export class TraceScene {
     this.#state = part(sizeOf('nf_hook_state'));
     this.#text = part(TEXT_BYTES);
     this.#address = part(8);
+  }
+
+  /** Gives the memory back. */
+  close(): void {
+    for (const at of this.#parts.splice(0)) this.#slab.heap.free(at);
   }
 
   /** What programs may read of it, for runs that check every access. */
