@@ -90,6 +90,7 @@ export class BpfSystem {
   removeMap(id: number): void {
     const map = this.machine.maps[id];
     if (map === undefined) return;
+    for (const other of this.machine.maps) if (other?.inner !== undefined) other.forget?.(id);
     delete this.machine.maps[id];
     this.#btf.delete(id);
     if (this.#pinned.get(map.name) === map) this.#pinned.delete(map.name);
@@ -132,8 +133,9 @@ export class BpfSystem {
     return program;
   }
 
-  /** Takes a program away. It must not be attached. */
+  /** Takes a program away, out of program arrays and device maps too. It must not be attached. */
   unloadProgram(id: number): void {
+    for (const map of this.machine.maps) if (map !== undefined && map.inner === undefined) map.forget?.(id);
     this.programs.delete(id);
     delete this.machine.programs[id];
     this.engine.unload(id);

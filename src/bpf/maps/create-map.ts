@@ -26,6 +26,7 @@ type Made = MapOps & {
   readonly storage?: Storage;
   readonly setSocket?: BpfMap['setSocket'];
   readonly putStack?: BpfMap['putStack'];
+  readonly forget?: BpfMap['forget'];
   readonly dispose?: () => void;
 };
 

@@ -6,6 +6,7 @@ import * as b from '../../wire/uapi/bpf.ts';
 import { type MapCore, type MapOps, refusing } from './core.ts';
 import { Elements } from './elements.ts';
 import { checkExists } from './hash.ts';
+import { ELEM_KEY } from './layout.ts';
 import { checkProgram, cookieOf, innerMaps, numberAndProgram, socketOf } from './slots.ts';
 
 /** What a type of these does with values. */
@@ -60,6 +61,7 @@ function socketsKind(core: MapCore): Kind {
 
 export type KeyedOps = MapOps & {
   setSocket(keyAt: number, sk: number, flags: number): number;
+  forget(id: number): void;
   dispose(): void;
 };
 
@@ -104,6 +106,14 @@ export function keyedMap(core: MapCore): KeyedOps {
       return element === 0 ? 0 : kind.result(element + valueOffset);
     },
     delete: remove,
+    forget: (id) => {
+      for (const element of elements.all()) {
+        const at = (element + valueOffset) >>> 2;
+        if (isDevices) {
+          if (u32[at + 1] === id) u32[at + 1] = 0;
+        } else if (!isSockets && u32[u32[at] >>> 2] === id) remove(element + ELEM_KEY);
+      }
+    },
     setSocket: (keyAt, sk, flags) => put(keyAt, [sk, 0], flags),
     userLookup: (key) => {
       if (isSockets && spec.valueSize !== 8) return cookieOf(core, 0);

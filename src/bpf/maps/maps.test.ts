@@ -281,6 +281,9 @@ test('an inner map must look like the template; lookups give its descriptor to p
     expect(outer.lookup(keyAt)).toBe(good.address);
     expect(outer.userDelete(u32s(1))).toBe(0);
     expect(outer.lookup(keyAt)).toBe(0);
+    outer.userUpdate(u32s(1), u32s(good.id), 0);
+    outer.forget?.(good.id);
+    expect(outer.lookup(keyAt)).toBe(0);
   }
 });
 

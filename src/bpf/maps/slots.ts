@@ -82,7 +82,7 @@ function sameShape(template: MapSpec, map: BpfMap): boolean {
 }
 
 /** BPF_MAP_TYPE_PROG_ARRAY, PERF_EVENT_ARRAY, CGROUP_ARRAY and ARRAY_OF_MAPS. */
-export function fdArrayMap(core: MapCore): MapOps {
+export function fdArrayMap(core: MapCore): MapOps & { forget(id: number): void } {
   const { spec, dv, u32 } = core;
   const slots = makeSlots(core, 4);
   const handles = handlesOf(core);
@@ -110,6 +110,13 @@ export function fdArrayMap(core: MapCore): MapOps {
       return at === 0 ? 0 : u32[at >>> 2];
     },
     delete: (keyAt) => clear(dv.getUint32(keyAt, true)),
+    forget: (id) => {
+      if (handles.show === undefined) return;
+      for (let index = 0; index < slots.max; index++) {
+        const at = slots.at(index) >>> 2;
+        if (u32[at] !== 0 && handles.show(u32[at]) === id) u32[at] = 0;
+      }
+    },
     userLookup: (key) => {
       if (handles.show === undefined) return -ENOTSUPP;
       const at = slots.at(readWord(key, 0));
@@ -134,7 +141,7 @@ export function checkProgram(core: MapCore, program: number): number {
 }
 
 /** BPF_MAP_TYPE_DEVMAP and CPUMAP: | ifindex or queue size | program id |. */
-export function numberMap(core: MapCore): MapOps {
+export function numberMap(core: MapCore): MapOps & { forget(id: number): void } {
   const { spec, dv, u32, host } = core;
   const slots = makeSlots(core, 8);
   const isCpu = spec.type === b.BPF_MAP_TYPE_CPUMAP;
@@ -170,6 +177,12 @@ export function numberMap(core: MapCore): MapOps {
     ...refusing,
     lookup: (keyAt) => lookup(dv.getUint32(keyAt, true)),
     delete: (keyAt) => clear(dv.getUint32(keyAt, true)),
+    forget: (id) => {
+      for (let index = 0; index < slots.max; index++) {
+        const at = (slots.at(index) >>> 2) + 1;
+        if (u32[at] === id) u32[at] = 0;
+      }
+    },
     userLookup: (key) => {
       const at = lookup(readWord(key, 0));
       return at === 0 ? -ENOENT : core.readValue(at);
