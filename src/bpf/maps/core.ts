@@ -78,12 +78,13 @@ export class MapCore {
 
   /** Copies a value in memory, except for its special fields. */
   copyValue(to: number, from: number): void {
-    for (const [start, end] of this.#copied) this.u8.copyWithin(to + start, from + start, from + end);
+    if (this.#special.length === 0) copyBytes(this, to, from, this.spec.valueSize);
+    else for (const [start, end] of this.#copied) this.u8.copyWithin(to + start, from + start, from + end);
   }
 
   /** A value that did not exist before: special fields begin as zeros. */
   initValue(to: number, from: number): void {
-    for (const [start, end] of this.#special) this.u8.fill(0, to + start, to + end);
+    if (this.#special.length > 0) for (const [start, end] of this.#special) this.u8.fill(0, to + start, to + end);
     this.copyValue(to, from);
   }
 
@@ -134,6 +135,21 @@ export class MapCore {
     for (let cpu = 0; cpu < this.host.cpus; cpu++)
       this.u8.set(bytes.subarray(cpu * size, cpu * size + this.spec.valueSize), at + cpu * cpuStride);
   }
+}
+
+/** Bytes that are worth a call of `copyWithin`. */
+const LONG = 64;
+
+/** Copies bytes within the memory; short ones by the word where both places allow it. */
+export function copyBytes(core: MapCore, to: number, from: number, size: number): void {
+  const { u8, u32 } = core;
+  if (size > LONG) {
+    u8.copyWithin(to, from, from + size);
+    return;
+  }
+  let i = 0;
+  if (((to | from) & 3) === 0) for (; i + 4 <= size; i += 4) u32[(to + i) >>> 2] = u32[(from + i) >>> 2];
+  for (; i < size; i++) u8[to + i] = u8[from + i];
 }
 
 function specialFields(record: MapRecord | undefined): (readonly [number, number])[] {

@@ -8,7 +8,7 @@
  */
 import { HashTable } from '../../core/table.ts';
 import { BPF_F_ZERO_SEED } from '../../wire/uapi/bpf.ts';
-import type { MapCore } from './core.ts';
+import { copyBytes, type MapCore } from './core.ts';
 import * as layout from './layout.ts';
 
 const NEXT: number = layout.ELEM_NEXT / 4;
@@ -84,8 +84,13 @@ export class Elements {
 
   /** The element of the key at this address; 0 for none. */
   find(keyAt: number): number {
+    return this.findHashed(keyAt, this.hash(keyAt));
+  }
+
+  /** The same when the key's hash is known. */
+  findHashed(keyAt: number, hash: number): number {
     this.#wanted = keyAt;
-    const entry = this.#table.find(this.hash(keyAt), this.#isWanted);
+    const entry = this.#table.find(hash, this.#isWanted);
     return entry < 0 ? 0 : entry * 8;
   }
 
@@ -119,14 +124,12 @@ export class Elements {
   }
 
   /** Puts an element with this key in; false when there is no memory for the table. */
-  insert(element: number, keyAt: number): boolean {
+  insert(element: number, keyAt: number, hash: number = this.hash(keyAt)): boolean {
     const u32 = this.#u32;
     const w = element >>> 2;
-    const hash = this.hash(keyAt);
     u32[w + HASH] = hash;
-    const end = element + layout.ELEM_KEY + this.#keySize;
-    this.#core.u8.copyWithin(element + layout.ELEM_KEY, keyAt, keyAt + this.#keySize);
-    this.#core.u8.fill(0, end, element + this.valueOffset);
+    u32[(element + this.valueOffset - 4) >>> 2] = u32[(element + this.valueOffset - 8) >>> 2] = 0;
+    copyBytes(this.#core, element + layout.ELEM_KEY, keyAt, this.#keySize);
     if (!this.#table.insert(hash, element >>> 3)) return false;
     u32[w + NEXT] = 0;
     u32[w + PREVIOUS] = this.#last;

@@ -6,7 +6,7 @@
  */
 import { E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from '../../core/errno.ts';
 import * as b from '../../wire/uapi/bpf.ts';
-import { type MapCore, type MapOps, refusing } from './core.ts';
+import { copyBytes, type MapCore, type MapOps, refusing } from './core.ts';
 import { Elements } from './elements.ts';
 import { ELEM_KEY, ELEM_REF, round8 } from './layout.ts';
 import { LRU_BYTES, Lru } from './lru.ts';
@@ -59,44 +59,43 @@ export function hashMap(core: MapCore): MapOps & { dispose(): void } {
   };
 
   /** Puts a filled element in for a key that is not there: 0 or -errno. */
-  const add = (element: number, keyAt: number): number => {
-    if (elements.insert(element, keyAt)) return 0;
+  const add = (element: number, keyAt: number, hash: number): number => {
+    if (elements.insert(element, keyAt, hash)) return 0;
     if (lru !== undefined) lru.give(element);
     else elements.give(element);
     return -ENOMEM;
   };
 
-  type Fill = (valueAt: number, fresh: boolean) => void;
-
   /** Update with one value for all: hash and LRU hash. */
-  const updatePlain = (keyAt: number, fill: Fill, flags: number): number => {
+  const updatePlain = (keyAt: number, valueAt: number, flags: number): number => {
     if (lru !== undefined ? flags >>> 0 > b.BPF_EXIST : (flags & ~b.BPF_F_LOCK) >>> 0 > b.BPF_EXIST) return -EINVAL;
     const locked = (flags & b.BPF_F_LOCK) !== 0;
     if (locked && !core.hasLock) return -EINVAL;
     // An LRU map makes room before it looks whether the key is there.
     const ready = lru?.take(host.cpu()) ?? 0;
     if (lru !== undefined && ready === 0) return -ENOMEM;
-    const old = elements.find(keyAt);
+    const hash = elements.hash(keyAt);
+    const old = elements.findHashed(keyAt, hash);
     const refused = checkExists(old !== 0, flags);
     if (refused !== 0) {
       lru?.give(ready);
       return refused;
     }
     if (locked && old !== 0) {
-      fill(old + valueOffset, false);
+      core.copyValue(old + valueOffset, valueAt);
       return 0;
     }
     if (old === 0) {
       if (lru === undefined && elements.count >= maxEntries) return -E2BIG;
       const element = ready || elements.take(maxEntries + 1);
       if (element === 0) return -ENOMEM;
-      fill(element + valueOffset, true);
-      return add(element, keyAt);
+      core.initValue(element + valueOffset, valueAt);
+      return add(element, keyAt, hash);
     }
     const element = ready || (prealloc && spare) || elements.take(maxEntries + 1);
     if (element === 0) return -ENOMEM;
     if (element === spare) spare = 0;
-    fill(element + valueOffset, true);
+    core.initValue(element + valueOffset, valueAt);
     elements.replace(old, element);
     if (lru !== undefined || !prealloc || spare !== 0) release(old);
     else {
@@ -106,29 +105,26 @@ export function hashMap(core: MapCore): MapOps & { dispose(): void } {
     return 0;
   };
 
-  /** Update of a per-CPU map, in place. */
-  const updatePercpu = (keyAt: number, fill: Fill, flags: number): number => {
+  /** Update of a per-CPU map, in place: this CPU's value from memory, or all CPUs' from user space. */
+  const updatePercpu = (keyAt: number, value: number | Uint8Array, flags: number): number => {
     if (flags >>> 0 > b.BPF_EXIST) return -EINVAL;
     const ready = lru !== undefined && flags !== b.BPF_EXIST ? lru.take(host.cpu()) : 0;
     if (lru !== undefined && flags !== b.BPF_EXIST && ready === 0) return -ENOMEM;
-    const old = elements.find(keyAt);
+    const hash = elements.hash(keyAt);
+    const old = elements.findHashed(keyAt, hash);
     const refused = checkExists(old !== 0, flags);
-    if (refused !== 0 || old !== 0) {
-      if (ready !== 0) lru?.give(ready);
-      if (refused !== 0) return refused;
-      if (isLru) u32[(old + ELEM_REF) >>> 2] = 1;
-      fill(old + valueOffset, false);
-      return 0;
-    }
-    if (lru === undefined && elements.count >= maxEntries) return -E2BIG;
-    const element = ready || elements.take(maxEntries);
+    if (ready !== 0 && (refused !== 0 || old !== 0)) lru?.give(ready);
+    if (refused !== 0) return refused;
+    if (old === 0 && lru === undefined && elements.count >= maxEntries) return -E2BIG;
+    const element = old || ready || elements.take(maxEntries);
     if (element === 0) return -ENOMEM;
-    u8.fill(0, element + valueOffset, element + valueOffset + cpus * cpuStride);
-    fill(element + valueOffset, true);
-    return add(element, keyAt);
+    const at = element + valueOffset;
+    if (old === 0) u8.fill(0, at, at + cpus * cpuStride);
+    else if (isLru) u32[(old + ELEM_REF) >>> 2] = 1;
+    if (typeof value === 'number') copyBytes(core, at + host.cpu() * cpuStride, value, valueSize);
+    else core.writePerCpu(at, cpuStride, value);
+    return old === 0 ? add(element, keyAt, hash) : 0;
   };
-
-  const update = percpu ? updatePercpu : updatePlain;
 
   const remove = (keyAt: number): number => {
     const element = elements.find(keyAt);
@@ -144,11 +140,7 @@ export function hashMap(core: MapCore): MapOps & { dispose(): void } {
   return {
     ...refusing,
     lookup,
-    update: percpu
-      ? (keyAt, valueAt, flags) =>
-          update(keyAt, (at) => u8.copyWithin(at + host.cpu() * cpuStride, valueAt, valueAt + valueSize), flags)
-      : (keyAt, valueAt, flags) =>
-          update(keyAt, (at, fresh) => (fresh ? core.initValue(at, valueAt) : core.copyValue(at, valueAt)), flags),
+    update: percpu ? updatePercpu : updatePlain,
     delete: remove,
     lookupPercpu: (keyAt, cpu) => {
       if (!percpu || cpu >= host.cpus) return 0;
@@ -172,14 +164,8 @@ export function hashMap(core: MapCore): MapOps & { dispose(): void } {
     },
     userUpdate: (key, bytes, flags) =>
       percpu
-        ? update(core.key(key), (at) => core.writePerCpu(at, cpuStride, bytes), flags)
-        : core.withBytes(bytes, (valueAt) =>
-            update(
-              core.key(key),
-              (at, fresh) => (fresh ? core.initValue(at, valueAt) : core.copyValue(at, valueAt)),
-              flags,
-            ),
-          ),
+        ? updatePercpu(core.key(key), bytes, flags)
+        : core.withBytes(bytes, (valueAt) => updatePlain(core.key(key), valueAt, flags)),
     userDelete: (key) => remove(core.key(key)),
     userNextKey: (key) => elements.nextKey(key === undefined ? 0 : core.key(key)) ?? -ENOENT,
     userTake: (key) => {
