@@ -2,7 +2,7 @@
  * The verifier's working memory for one program: the program itself, who loads it, the path being walked, the paths still
  * to be walked, and the log.
  */
-import { classOf, type Insn } from '../insn.ts';
+import { classOf, type Insn, MAX_BPF_STACK } from '../insn.ts';
 import type { LineInfo, MapInfo, ProgramSpec } from '../program.ts';
 import { LiveStack } from './live-stack.ts';
 import type { Log } from './log.ts';
@@ -179,6 +179,12 @@ export class Verifier {
   }
   scratchSlot(frameno: number, spi: number): void {
     if (frameno === this.state.depth) this.scratchedSlots.add(spi);
+  }
+
+  /** The next line of the log shows everything: another path, or another function. */
+  scratchAll(): void {
+    this.scratchedRegs = 0x7ff;
+    if (this.log.verbose) for (let spi = 0; spi < MAX_BPF_STACK / 8; spi++) this.scratchedSlots.add(spi);
   }
 
   newId(): number {

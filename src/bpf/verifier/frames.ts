@@ -29,6 +29,7 @@ function enterFrame(v: Verifier, state: State, subprog: number, callsite: number
   if (depth >= MAX_CALL_FRAMES) v.reject(E2BIG, `the call stack of ${depth + 1} frames is too deep`);
   const callee = newFrame(callsite, depth, subprog);
   state.frames.push(callee);
+  v.scratchAll();
   return callee;
 }
 
@@ -55,6 +56,7 @@ export function pushAsyncCallback(v: Verifier, insn: number, subprog: number, se
   const state = new State();
   const callee = newFrame(-1, 0, subprog);
   state.frames.push(callee);
+  v.scratchAll();
   state.firstInsn = v.subprogs[subprog].start;
   callee.inAsyncCallback = true;
   callee.asyncEntries = caller.asyncEntries + 1;

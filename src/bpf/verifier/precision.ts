@@ -79,10 +79,10 @@ class Tracked {
       if (linked[i + 1] < SLOT) this.add(linked[i + 1], linked[i]);
       else this.slots[linked[i]].add(linked[i + 1] - SLOT);
   }
-  text(): { regs: string; slots: string } {
+  text(frame: number = this.frame): { regs: string; slots: string } {
     const regs: string[] = [];
-    for (let i = 0; i <= 10; i++) if (this.has(i)) regs.push(`r${i}`);
-    const slots = [...this.slots[this.frame]].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
+    for (let i = 0; i <= 10; i++) if ((this.regs[frame] & (1 << i)) !== 0) regs.push(`r${i}`);
+    const slots = [...this.slots[frame]].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
     return { regs: regs.join(','), slots: slots.join(',') };
   }
 }
@@ -218,32 +218,30 @@ export function markEverything(v: Verifier, state: State): void {
     }
 }
 
-/** Marks in one recorded state; what was marked before need not be traced further. True when something is new. */
-function markIn(state: State, t: Tracked): boolean {
+/** Marks in one frame of a recorded state; what was marked before need not be traced further. True when something is new. */
+function markIn(state: State, t: Tracked, f: number): boolean {
   let fresh = false;
-  for (let f = t.frame; f >= 0; f--) {
-    const frame = state.frames[f];
-    if (frame === undefined) {
-      t.regs[f] = 0;
-      t.slots[f].clear();
-      continue;
+  const frame = state.frames[f];
+  if (frame === undefined) {
+    t.regs[f] = 0;
+    t.slots[f].clear();
+    return false;
+  }
+  for (let i = 0; i <= 10; i++) {
+    if ((t.regs[f] & (1 << i)) === 0) continue;
+    const reg = frame.regs[i];
+    if (reg.type !== SCALAR_VALUE || reg.precise) t.drop(i, f);
+    else {
+      reg.precise = true;
+      fresh = true;
     }
-    for (let i = 0; i <= 10; i++) {
-      if ((t.regs[f] & (1 << i)) === 0) continue;
-      const reg = frame.regs[i];
-      if (reg.type !== SCALAR_VALUE || reg.precise) t.drop(i, f);
-      else {
-        reg.precise = true;
-        fresh = true;
-      }
-    }
-    for (const spi of [...t.slots[f]]) {
-      const slot = frame.stack[spi];
-      if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.slots[f].delete(spi);
-      else {
-        slot.reg.precise = true;
-        fresh = true;
-      }
+  }
+  for (const spi of [...t.slots[f]]) {
+    const slot = frame.stack[spi];
+    if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.slots[f].delete(spi);
+    else {
+      slot.reg.precise = true;
+      fresh = true;
     }
   }
   return fresh;
@@ -274,7 +272,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
     for (;;) {
       const step: Step | undefined = at > 0 && state.history[at - 1].insn === pc ? state.history[at - 1] : undefined;
       if (skip) skip = false;
-      else {
+      else if (v.insns[pc].code !== 0) {
         if (verbose) {
           const { regs, slots } = t.text();
           const line = disasmInsn(v.insns, pc);
@@ -296,12 +294,12 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
     }
     const parent: State | undefined = state.parent;
     if (parent === undefined) break;
-    const before = t.frame;
-    if (markIn(parent, t)) fresh = true;
-    if (verbose) {
-      const { regs, slots } = t.text();
+    for (let f = t.frame; f >= 0; f--) {
+      if (markIn(parent, t, f)) fresh = true;
+      if (!verbose) continue;
+      const { regs, slots } = t.text(f);
       v.log.write(
-        `mark_precise: frame${before}: parent state regs=${regs} stack=${slots}: ${stateText(v, parent, before, true)}\n`,
+        `mark_precise: frame${f}: parent state regs=${regs} stack=${slots}: ${stateText(v, parent, f, true)}\n`,
       );
     }
     if (t.empty) return fresh;

@@ -124,16 +124,19 @@ export function stateVisited(v: Verifier): boolean {
   let record = force;
   if (v.jumpsProcessed - v.prevJumpsProcessed >= 2 && v.processed - v.prevProcessed >= 8) record = true;
   cur.insn = insn;
-  let list = v.explored.get(insn);
+  // The kernel's hash table: a function called from several places has a list for each, but for collisions.
+  const bucket = ((insn ^ cur.frame.callsite) >>> 0) % v.insns.length;
+  let list = v.explored.get(bucket);
   if (list === undefined) {
     list = [];
-    v.explored.set(insn, list);
+    v.explored.set(bucket, list);
   }
   let states = 0;
   for (let i = list.length - 1; i >= 0; i--) {
     const entry = list[i];
     const old = entry.state;
     states++;
+    if (old.insn !== insn) continue;
     let found: Found;
     if (old.branches > 0) {
       found = compareOpen(v, old, cur);

@@ -126,7 +126,6 @@ export function walkAll(v: Verifier): void {
 /** The current path is over; true when another one has been taken up. */
 function nextPath(v: Verifier): boolean {
   clearScratched(v);
-  v.scratchedRegs = 0x7ff;
   endPath(v, v.state);
   const path = v.pending.pop();
   if (path === undefined) return false;
@@ -134,7 +133,7 @@ function nextPath(v: Verifier): boolean {
   v.state = path.state;
   v.insn = path.insn;
   v.prevInsn = path.prev;
-  for (let spi = 0; spi < v.frame.stack.length; spi++) v.scratchedSlots.add(spi);
+  v.scratchAll();
   return true;
 }
 
