@@ -36,9 +36,19 @@ const MAX_INSNS = 1_000_000;
 
 type Piece = { readonly text: string; readonly column: number };
 
-/** Blanks out C comments, keeping lines and columns. */
-const withoutBlockComments = (text: string): string =>
-  text.replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ' '));
+/** Blanks out C comments, keeping lines and columns; an unclosed one reaches to the end. */
+function withoutBlockComments(text: string): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (let open = text.indexOf('/*'); open >= 0; open = text.indexOf('/*', at)) {
+    const close = text.indexOf('*/', open + 2);
+    const end = close < 0 ? text.length : close + 2;
+    parts.push(text.slice(at, open), text.slice(open, end).replace(/[^\n]/g, ' '));
+    at = end;
+  }
+  parts.push(text.slice(at));
+  return parts.join('');
+}
 
 /** The opcode that the kernel writes before an instruction. */
 const OPCODE = /^(\s*(?:\d+:\s*)?)\(([0-9a-f]{2})\)/;

@@ -31,6 +31,9 @@ class Graph {
   readonly #nodes: Map<string, Node> = new Map();
   readonly #seen: Map<Cond, Map<string, Node>> = new Map();
 
+  get size(): number {
+    return this.#nodes.size;
+  }
   ret(value: number): Node {
     return this.#share(`r${value}`, (id) => ({ id, kind: 'return', value }));
   }
@@ -260,16 +263,11 @@ function reuse(order: readonly Node[]): Map<Node, readonly Step[]> {
 /** Instructions before the jump, and jumps that need an instruction of their own. */
 type Layout = { at: number; farYes: boolean; farNo: boolean };
 
-/** Program size beyond which layout is not even tried. */
+/** Graphs beyond this size are not worth simplifying: at least one node in four would have to go. */
 const MAX_NODES = 4 * BPF_MAXINSNS;
 
-/** Places the nodes; undefined when there are too many. */
-function place(
-  order: readonly Node[],
-  steps: ReadonlyMap<Node, readonly Step[]>,
-  start: number,
-): Map<Node, Layout> | undefined {
-  if (order.length > MAX_NODES) return undefined;
+/** Places the nodes. */
+function place(order: readonly Node[], steps: ReadonlyMap<Node, readonly Step[]>, start: number): Map<Node, Layout> {
   const layout = new Map<Node, Layout>(order.map((node) => [node, { at: 0, farYes: false, farNo: false }]));
   const of = (node: Node): Layout => layout.get(node) as Layout;
   for (let changed = true; changed; ) {
@@ -305,14 +303,15 @@ const ja = (distance: number): ClassicInsn => ({ code: BPF_JMP | BPF_JA, jt: 0, 
 /** The program that returns `accept` where the condition holds and 0 elsewhere; undefined when it has too many instructions. */
 export function generate(cond: Cond, words: number, accept: number): ClassicInsn[] | undefined {
   const graph = new Graph();
-  const root = simplify(graph.build(cond, graph.ret(accept), graph.ret(0)));
+  const whole = graph.build(cond, graph.ret(accept), graph.ret(0));
+  if (graph.size > MAX_NODES) return undefined;
+  const root = simplify(whole);
   // Words that hold offsets are read on ways that do not store them, as far as anybody can tell.
   const prologue: Step[] =
     words === 0 ? [] : [constant(0), ...Array.from({ length: words }, (_, i): Step => [0x02, i])];
   const order = ordered(root);
   const steps = reuse(order);
   const layout = place(order, steps, prologue.length);
-  if (layout === undefined) return undefined;
   const at = (node: Node): number => layout.get(node)?.at ?? 0;
   const program: ClassicInsn[] = [];
   const add = (list: readonly Step[]): void => {
