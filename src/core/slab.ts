@@ -26,6 +26,7 @@ export const NO_OFFSET = 0xffffffff;
 
 const META_WORDS = 48;
 const PAGE = 65_536;
+const LOWEST = 32_768;
 /** Address space of the heap where none is asked for: by the slot, between these bounds. */
 const HEAP_PER_SLOT = 32_768;
 const HEAP_MIN: number = 4 << 20;
@@ -162,7 +163,8 @@ export class Slab {
     const large = options.largeSlots ?? 32;
     this.#total = this.#small + large;
     const metaBytes = this.#total * META_WORDS * 4;
-    this.#smallBase = (metaBytes + 63) & ~63;
+    // Nothing that a program sees lies below 32 KiB: compiled code leaves offsets up to that to the load, which does not wrap.
+    this.#smallBase = Math.max(LOWEST, (metaBytes + 63) & ~63);
     this.#largeBase = this.#smallBase + this.#small * SLOT_SIZE;
     const heapBase = this.#largeBase + large * LARGE_SLOT_SIZE;
     const heapBytes = options.heapBytes ?? Math.min(HEAP_MAX, Math.max(HEAP_MIN, this.#small * HEAP_PER_SLOT));

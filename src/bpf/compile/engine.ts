@@ -233,6 +233,8 @@ export class CompiledProgram implements MachineProgram {
   call(run: Run, fn: number, r1: number, r2: number, r3: number, r4 = 0): number {
     const engine = this.#engine;
     const outer = engine.current;
+    // A timer's: no program has run in `run`.
+    if (run.program !== this) this.#prepare(run);
     engine.current = run;
     try {
       return this.exports.callback?.(run.block, fn, r1, r2, r3, r4) ?? 0;

@@ -5,6 +5,7 @@
 import { E2BIG, EBUSY, EDEADLK, EINVAL } from '../../../core/errno.ts';
 import { type HelperImpl, type HelperTable, wide } from '../helper.ts';
 import type { Machine, Timer } from '../machine.ts';
+import { Regions } from '../regions.ts';
 import type { Run } from '../run.ts';
 
 /** BPF_MAX_LOOPS. */
@@ -51,6 +52,9 @@ function fire(machine: Machine, timer: Timer): void {
   // The key lies in front of a hash element's value; arrays get their index from a copy.
   const keyAt = machine.heap.alloc(Math.max(8, map.keySize));
   machine.keyOf(map, timer.valueAt, keyAt);
+  run.regions = new Regions();
+  run.grant(keyAt, map.keySize, false);
+  run.grant(timer.valueAt, map.valueSize);
   program.call(run, timer.callback, map.address, keyAt, timer.valueAt);
   machine.heap.free(keyAt);
   machine.release(run);
