@@ -6,6 +6,7 @@ import { addLab } from './lab.ts';
 import { BAD_INPUT, OK } from './output.ts';
 import { addTest } from './test.ts';
 import { addTools } from './tools.ts';
+import { addTrace } from './trace.ts';
 import { addTry } from './try.ts';
 
 const HELP = `
@@ -34,6 +35,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   addExpect(program);
   addTest(program);
   addLab(program, argv);
+  addTrace(program, argv);
   addTools(program);
   addBpf(program);
   for (const command of program.commands) command.exitOverride();

@@ -31,7 +31,8 @@ export type LabIo = {
 const UP_USAGE = 'usage: netloom up LAB.yml [--real-time] [--for SECONDS] [--capture DIR] [--json]\n';
 const RUN_USAGE = 'usage: netloom run LAB.yml NODE [--real-time] [--capture DIR] -- COMMAND...\n';
 
-class Usage extends Error {}
+/** Wrong arguments: the message is for the user. */
+export class Usage extends Error {}
 
 type Args = {
   readonly words: readonly string[];
@@ -87,7 +88,7 @@ function readBytes(io: Pick<LabIo, 'readBytes'>, path: string): Uint8Array {
 }
 
 /** Reads and builds a lab; it is not started yet. */
-function open(file: string, io: LabIo, seed: number | undefined): Lab {
+export function open(file: string, io: LabIo, seed: number | undefined): Lab {
   let text: string;
   try {
     text = io.readFile(file);
@@ -117,7 +118,8 @@ function follow(net: Lab, io: LabIo): void {
   net.realTime(io.clock);
 }
 
-function guarded(io: LabIo, body: () => number): number {
+/** Runs `body`; what is wrong with its arguments or its lab is told, and is 2. */
+export function guarded(io: LabIo, body: () => number): number {
   try {
     return body();
   } catch (error) {
