@@ -48,6 +48,29 @@ const hex = (bytes: Uint8Array | number): string | number =>
   typeof bytes === 'number' ? bytes : Buffer.from(bytes).toString('hex');
 const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
 
+/** What a program's helper call answers; lookups and takes: the value's first eight bytes. */
+function runHelper(host: TestHost, map: BpfMap, [op, keyHex, valueHex, flags]: Op): unknown {
+  const { heap, u8 } = host.slab;
+  const keyAt = heap.alloc(32);
+  const valueAt = heap.alloc(32);
+  u8.set(bytes(keyHex), keyAt);
+  u8.set(bytes(valueHex), valueAt);
+  const outcome = (result: number, at: number): string | number => (result === 0 ? hex(u8.slice(at, at + 8)) : result);
+  const act = (): unknown => {
+    if (op === 'pupdate') return map.update(keyAt, valueAt, flags);
+    if (op === 'pdelete') return map.delete(keyAt);
+    if (op === 'ppush') return map.push(valueAt, flags);
+    if (op === 'ppop') return outcome(map.pop(valueAt), valueAt);
+    if (op === 'ppeek') return outcome(map.peekElem(valueAt), valueAt);
+    const found = map.lookup(keyAt);
+    return found === 0 ? -2 : outcome(0, found);
+  };
+  const answer = act();
+  heap.free(keyAt);
+  heap.free(valueAt);
+  return answer;
+}
+
 function run(map: BpfMap, [op, keyHex, valueHex, flags]: Op): unknown {
   const keyless = map.keySize === 0;
   const key = keyless ? new Uint8Array() : bytes(keyHex);
@@ -77,10 +100,20 @@ function run(map: BpfMap, [op, keyHex, valueHex, flags]: Op): unknown {
 /** Keys that often meet, and values whose bytes all count. */
 const word = (n: number): string => Buffer.from(Uint32Array.of(n).buffer).toString('hex');
 
-function operations(spec: Spec, keys: fc.Arbitrary<string>, ordered: boolean): fc.Arbitrary<Op[]> {
+function operations({ spec, keys, ordered, helpers }: Case): fc.Arbitrary<Op[]> {
   const [, , valueSize] = spec;
+  const user = [
+    'update',
+    'update',
+    'update',
+    'lookup',
+    'delete',
+    'take',
+    ordered === true ? 'next' : 'lookup',
+    'first',
+  ];
   const op = fc.tuple(
-    fc.constantFrom('update', 'update', 'update', 'lookup', 'delete', 'take', ordered ? 'next' : 'lookup', 'first'),
+    fc.constantFrom(...user, ...(helpers ?? [])),
     keys,
     fc.integer({ min: 0, max: 60 }).map((n) => n.toString(16).padStart(2, '0').repeat(valueSize)),
     fc.constantFrom(0, 0, 0, 0, 1, 2, 3, 4, 8),
@@ -100,29 +133,67 @@ type Case = {
   readonly keys: fc.Arbitrary<string>;
   /** get_next_key has an order that both share. */
   readonly ordered?: boolean;
+  /** What programs do with it, beside user space. Their values have eight bytes. */
+  readonly helpers?: readonly string[];
 };
+
+const HELPER_OPS: ReadonlySet<string> = new Set(['pupdate', 'plookup', 'pdelete', 'ppush', 'ppop', 'ppeek']);
+const KEYED = ['pupdate', 'pupdate', 'plookup', 'plookup', 'pdelete'];
+const KEYLESS = ['ppush', 'ppush', 'ppop', 'ppeek'];
 
 const index = smallKeys(4, 6);
 const CASES: readonly Case[] = [
   { name: 'array', spec: [b.BPF_MAP_TYPE_ARRAY, 4, 5, 4, 0], keys: index, ordered: true },
+  {
+    name: 'array under programs',
+    spec: [b.BPF_MAP_TYPE_ARRAY, 4, 8, 4, 0],
+    keys: index,
+    ordered: true,
+    helpers: KEYED,
+  },
+  {
+    name: 'percpu array under programs',
+    spec: [b.BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 4, 0],
+    keys: index,
+    ordered: true,
+    helpers: KEYED,
+  },
+  {
+    name: 'LPM trie under programs',
+    spec: [b.BPF_MAP_TYPE_LPM_TRIE, 8, 8, 12, b.BPF_F_NO_PREALLOC],
+    keys: prefixes,
+    ordered: true,
+    helpers: KEYED,
+  },
   { name: 'array for reading', spec: [b.BPF_MAP_TYPE_ARRAY, 4, 8, 4, b.BPF_F_RDONLY], keys: index, ordered: true },
   { name: 'array for writing', spec: [b.BPF_MAP_TYPE_ARRAY, 4, 8, 4, b.BPF_F_WRONLY], keys: index, ordered: true },
   { name: 'percpu array', spec: [b.BPF_MAP_TYPE_PERCPU_ARRAY, 4, 5, 4, 0], keys: index, ordered: true },
-  { name: 'hash', spec: [b.BPF_MAP_TYPE_HASH, 4, 8, 4, 0], keys: index },
+  { name: 'hash', spec: [b.BPF_MAP_TYPE_HASH, 4, 8, 4, 0], keys: index, helpers: KEYED },
   { name: 'hash, keys of 7 bytes', spec: [b.BPF_MAP_TYPE_HASH, 7, 3, 30, 0], keys: smallKeys(7, 40) },
-  { name: 'hash, not preallocated', spec: [b.BPF_MAP_TYPE_HASH, 4, 8, 4, b.BPF_F_NO_PREALLOC], keys: index },
-  { name: 'percpu hash', spec: [b.BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 4, 0], keys: index },
-  { name: 'LRU hash', spec: [b.BPF_MAP_TYPE_LRU_HASH, 4, 8, 4, 0], keys: smallKeys(4, 9) },
-  { name: 'larger LRU hash', spec: [b.BPF_MAP_TYPE_LRU_HASH, 4, 8, 24, 0], keys: smallKeys(4, 60) },
+  {
+    name: 'hash, not preallocated',
+    spec: [b.BPF_MAP_TYPE_HASH, 4, 8, 4, b.BPF_F_NO_PREALLOC],
+    keys: index,
+    helpers: KEYED,
+  },
+  { name: 'percpu hash', spec: [b.BPF_MAP_TYPE_PERCPU_HASH, 4, 8, 4, 0], keys: index, helpers: KEYED },
+  { name: 'LRU hash', spec: [b.BPF_MAP_TYPE_LRU_HASH, 4, 8, 4, 0], keys: smallKeys(4, 9), helpers: KEYED },
+  { name: 'larger LRU hash', spec: [b.BPF_MAP_TYPE_LRU_HASH, 4, 8, 24, 0], keys: smallKeys(4, 60), helpers: KEYED },
   {
     name: 'LRU hash of each CPU',
     spec: [b.BPF_MAP_TYPE_LRU_HASH, 4, 8, 8, b.BPF_F_NO_COMMON_LRU],
     keys: smallKeys(4, 20),
+    helpers: KEYED,
   },
-  { name: 'LRU percpu hash', spec: [b.BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 5, 0], keys: smallKeys(4, 9) },
+  {
+    name: 'LRU percpu hash',
+    spec: [b.BPF_MAP_TYPE_LRU_PERCPU_HASH, 4, 8, 5, 0],
+    keys: smallKeys(4, 9),
+    helpers: KEYED,
+  },
   { name: 'LPM trie', spec: [b.BPF_MAP_TYPE_LPM_TRIE, 8, 4, 12, b.BPF_F_NO_PREALLOC], keys: prefixes, ordered: true },
-  { name: 'queue', spec: [b.BPF_MAP_TYPE_QUEUE, 0, 8, 3, 0], keys: index },
-  { name: 'stack', spec: [b.BPF_MAP_TYPE_STACK, 0, 8, 3, 0], keys: index },
+  { name: 'queue', spec: [b.BPF_MAP_TYPE_QUEUE, 0, 8, 3, 0], keys: index, helpers: KEYLESS },
+  { name: 'stack', spec: [b.BPF_MAP_TYPE_STACK, 0, 8, 3, 0], keys: index, helpers: KEYLESS },
   { name: 'bloom filter', spec: [b.BPF_MAP_TYPE_BLOOM_FILTER, 0, 8, 4096, 0], keys: index },
   { name: 'prog array', spec: [b.BPF_MAP_TYPE_PROG_ARRAY, 4, 4, 4, 0], keys: index, ordered: true },
   { name: 'perf event array', spec: [b.BPF_MAP_TYPE_PERF_EVENT_ARRAY, 4, 4, 4, 0], keys: index, ordered: true },
@@ -162,10 +233,11 @@ const comparable = (answers: readonly unknown[], ops: readonly Op[], ordered: bo
     return ops[i][0] === 'first' && typeof answer === 'string' ? 'a key' : answer;
   });
 
-test.skipIf(reason !== undefined).each(CASES)("every answer of a $name is the kernel's", ({ spec, keys, ordered }) => {
+test.skipIf(reason !== undefined).each(CASES)("every answer of a $name is the kernel's", (each) => {
+  const { spec, ordered } = each;
   const seed = Number(process.env.NETLOOM_SEED ?? 1);
   const runs = Number(process.env.NETLOOM_RUNS ?? 20);
-  const samples = fc.sample(operations(spec, keys, ordered === true), { seed, numRuns: runs });
+  const samples = fc.sample(operations(each), { seed, numRuns: runs });
   const jobs = samples.map((ops) => ({ spec, ops: fill(spec, ops) }));
   const asked = ask(jobs);
   if (typeof asked === 'string') throw new Error(asked);
@@ -173,7 +245,7 @@ test.skipIf(reason !== undefined).each(CASES)("every answer of a $name is the ke
     const host = new TestHost(asked.cpus);
     const [type, keySize, valueSize, maxEntries, flags] = spec;
     const map = host.make({ type, keySize, valueSize, maxEntries, flags });
-    const answers = ops.map((op) => run(map, op));
+    const answers = ops.map((op) => (HELPER_OPS.has(op[0]) ? runHelper(host, map, op) : run(map, op)));
     const kernel = asked.answers[i] as unknown[];
     const ours = comparable(answers, ops, ordered === true);
     const theirs = comparable(kernel, ops, ordered === true);
