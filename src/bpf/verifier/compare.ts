@@ -129,11 +129,13 @@ function regSafe(old: Reg, cur: Reg, ids: IdMap, how: Closeness): boolean {
   const type = baseType(old.type);
   if (type === SCALAR_VALUE) {
     if (!old.precise && how === 'loose') return true;
-    if ((old.id & BPF_ADD_CONST) !== (cur.id & BPF_ADD_CONST)) return false;
-    if ((old.id & BPF_ADD_CONST) !== 0 && old.off !== cur.off) return false;
-    return (
-      rangeWithin(old, cur) && tnumIn(old, cur) && ids.sameScalar(old.id & ~BPF_ADD_CONST, cur.id & ~BPF_ADD_CONST)
-    );
+    // A scalar that was linked with no other stands for any; links in the present state only say more.
+    if (old.id !== 0) {
+      if ((old.id & BPF_ADD_CONST) !== (cur.id & BPF_ADD_CONST)) return false;
+      if ((old.id & BPF_ADD_CONST) !== 0 && old.off !== cur.off) return false;
+      if (!ids.sameScalar(old.id & ~BPF_ADD_CONST, cur.id & ~BPF_ADD_CONST)) return false;
+    }
+    return rangeWithin(old, cur) && tnumIn(old, cur);
   }
   if (RANGED.has(type))
     return (
