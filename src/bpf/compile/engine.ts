@@ -300,6 +300,12 @@ export class CompiledProgram implements MachineProgram {
     }
   }
 
+  #inMapStruct(at: number, end: number): boolean {
+    return this.#engine.machine.maps.some(
+      (m) => m !== undefined && at >= m.address && end <= m.address + layout.BPF_MAP_STRUCT_BYTES,
+    );
+  }
+
   #check(low: number, high: number, size: number, write: number, base: number): void {
     const run = this.#engine.current;
     const at = (high >>> 0) * 0x1_0000_0000 + (low >>> 0);
@@ -311,6 +317,8 @@ export class CompiledProgram implements MachineProgram {
     // Come to by a tail call: its global data was not granted when the run began.
     this.#grant(run);
     if (run.regions?.allows(at, size, write === 1)) return;
+    // A map pointer's `struct bpf_map`; inline lookups in maps of maps tell nobody of the inner one.
+    if (write === 0 && this.#inMapStruct(at, end)) return;
     throw new BadAccess(write === 1 ? 'a write' : 'a read', at, size);
   }
 }

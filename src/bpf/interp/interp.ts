@@ -43,6 +43,7 @@ import {
   MAX_BPF_STACK,
   sizeOf,
 } from '../insn.ts';
+import { BPF_MAP_STRUCT_BYTES } from '../maps/layout.ts';
 import { contextSize } from '../runtime/ctx.ts';
 import type { HelperImpl, HelperTable, KfuncTable } from '../runtime/helper.ts';
 import { valuesOf } from '../runtime/machine.ts';
@@ -313,6 +314,7 @@ export class Interpreter {
     switch (insn.src) {
       case BPF_PSEUDO_MAP_FD:
       case BPF_PSEUDO_MAP_IDX:
+        this.#run.grant(program.maps[insn.imm].address, BPF_MAP_STRUCT_BYTES, false);
         return BigInt(program.maps[insn.imm].address);
       case BPF_PSEUDO_MAP_VALUE:
       case BPF_PSEUDO_MAP_IDX_VALUE: {

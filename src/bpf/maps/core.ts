@@ -45,12 +45,28 @@ export class MapCore {
     this.#copied = between(this.#special, spec.valueSize);
     this.address = this.alloc(layout.MAP_DESCRIPTOR_BYTES + layout.round8(spec.keySize), 16);
     this.keyAt = this.address + layout.MAP_DESCRIPTOR_BYTES;
+    this.#fillStruct(id);
     this.set(layout.MAP_ID, id);
     this.set(layout.MAP_TYPE, spec.type);
     this.set(layout.MAP_KEY_SIZE, spec.keySize);
     this.set(layout.MAP_VALUE_SIZE, spec.valueSize);
     this.set(layout.MAP_MAX_ENTRIES, spec.maxEntries);
     this.set(layout.MAP_FLAGS, spec.flags);
+  }
+
+  /** `struct bpf_map`, for programs that read it through a map pointer. */
+  #fillStruct(id: number): void {
+    const { spec, dv, address } = this;
+    const at = layout.BPF_MAP_STRUCT;
+    dv.setUint32(address + at.mapType, spec.type, true);
+    dv.setUint32(address + at.keySize, spec.keySize, true);
+    dv.setUint32(address + at.valueSize, spec.valueSize, true);
+    dv.setUint32(address + at.maxEntries, spec.maxEntries, true);
+    dv.setBigUint64(address + at.mapExtra, spec.mapExtra ?? 0n, true);
+    dv.setUint32(address + at.mapFlags, spec.flags, true);
+    dv.setUint32(address + at.id, id, true);
+    const name = new TextEncoder().encode(spec.name).subarray(0, 15);
+    this.u8.set(name, address + at.name);
   }
 
   /** Sets a word of the descriptor. */

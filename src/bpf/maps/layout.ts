@@ -14,41 +14,59 @@
  * and never round the whole array).
  */
 
+// The descriptor begins with what programs may read through a map pointer: `struct bpf_map` as Linux 6.18 lays it out
+// (verifier/map-struct.ts). Byte offsets of the members that netloom fills; the others, pointers above all, are 0.
+export const BPF_MAP_STRUCT = {
+  mapType: 64,
+  keySize: 68,
+  valueSize: 72,
+  maxEntries: 76,
+  mapExtra: 80,
+  mapFlags: 88,
+  id: 92,
+  name: 136,
+} as const;
+/** Bytes of it that are readable. */
+export const BPF_MAP_STRUCT_BYTES = 152;
+
+/** Words in front of the descriptor's own. */
+const OWN = 40;
+
 // Word numbers of a descriptor, for every map.
-export const MAP_ID = 0;
-export const MAP_TYPE = 1;
-export const MAP_KEY_SIZE = 2;
-export const MAP_VALUE_SIZE = 3;
-export const MAP_MAX_ENTRIES = 4;
+export const MAP_ID: number = OWN + 0;
+export const MAP_TYPE: number = OWN + 1;
+export const MAP_KEY_SIZE: number = OWN + 2;
+export const MAP_VALUE_SIZE: number = OWN + 3;
+export const MAP_MAX_ENTRIES: number = OWN + 4;
 /** Address of the first value; hash tables: of the preallocated elements, 0 for none. */
-export const MAP_VALUES = 5;
+export const MAP_VALUES: number = OWN + 5;
 /** Bytes from one value (hash: element) to the next. */
-export const MAP_STRIDE = 6;
-export const MAP_FLAGS = 7;
+export const MAP_STRIDE: number = OWN + 6;
+export const MAP_FLAGS: number = OWN + 7;
 /** Bytes from one CPU's value to the next CPU's; 0 for a map without a value a CPU. */
-export const MAP_CPU_STRIDE = 8;
+export const MAP_CPU_STRIDE: number = OWN + 8;
 
 // Hash tables.
-export const MAP_HASH_SEED = 9;
-export const MAP_BUCKETS = 10;
-export const MAP_MASK = 11;
-export const MAP_SEED = 12;
+export const MAP_HASH_SEED: number = OWN + 9;
+export const MAP_BUCKETS: number = OWN + 10;
+export const MAP_MASK: number = OWN + 11;
+export const MAP_SEED: number = OWN + 12;
 /** The bucket array being moved to; 0 when the table is not being resized. */
-export const MAP_FUTURE = 13;
-export const MAP_FUTURE_MASK = 14;
-export const MAP_FUTURE_SEED = 15;
+export const MAP_FUTURE: number = OWN + 13;
+export const MAP_FUTURE_MASK: number = OWN + 14;
+export const MAP_FUTURE_SEED: number = OWN + 15;
 /** From an element's start to its value. */
-export const MAP_VALUE_OFFSET = 16;
+export const MAP_VALUE_OFFSET: number = OWN + 16;
 
 // Ring buffers. Positions are u64, of which netloom counts the low 53 bits.
 /** Address of the data: a record at position p begins at data + (p & mask) and may reach beyond data + mask, not wrapped. */
-export const MAP_RING_DATA = 17;
-export const MAP_RING_MASK = 18;
+export const MAP_RING_DATA: number = OWN + 17;
+export const MAP_RING_MASK: number = OWN + 18;
 /** Address of the two positions: consumer u64, producer u64. */
-export const MAP_RING_POSITIONS = 19;
+export const MAP_RING_POSITIONS: number = OWN + 19;
 
 /** Bytes of a descriptor. */
-export const MAP_DESCRIPTOR_BYTES = 96;
+export const MAP_DESCRIPTOR_BYTES: number = OWN * 4 + 96;
 
 // An element of a hash table.
 /** u32: the key's hash. */

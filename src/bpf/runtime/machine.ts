@@ -7,7 +7,7 @@ import { EBADF } from '../../core/errno.ts';
 import type { Heap } from '../../core/heap.ts';
 import type { Slab } from '../../core/slab.ts';
 import { Grace } from '../maps/grace.ts';
-import { ELEM_KEY, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
+import { ELEM_KEY, MAP_ID, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
 import type { BpfMap, MapHost } from '../maps/map.ts';
 import type { MapSpec, ProgramSpec } from '../program.ts';
 import { type NetHooks, NO_NET } from './net.ts';
@@ -98,7 +98,7 @@ export class Machine implements MapHost {
 
   /** The map whose descriptor lies at `address` (its first word is the id). */
   mapAt(address: number): BpfMap {
-    const map = this.maps[this.slab.dv.getUint32(address, true)];
+    const map = this.maps[this.slab.dv.getUint32(address + MAP_ID * 4, true)];
     if (map === undefined) throw new RangeError(`no map at 0x${address.toString(16)}`);
     return map;
   }

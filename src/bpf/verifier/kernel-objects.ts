@@ -20,6 +20,7 @@ import {
 import { checkStructAccess, STRUCTS } from '../btf-types/index.ts';
 import type { MapInfo } from '../program.ts';
 import type { Verifier } from './env.ts';
+import { mapMemberProblem } from './map-struct.ts';
 import { type Reg, SCALAR_VALUE } from './reg.ts';
 import { tnumPair } from './text.ts';
 import { setPointer, setUnknown } from './values.ts';
@@ -54,16 +55,9 @@ export function checkMapPointerAccess(
   if (!v.allowPtrLeaks) v.reject(1, `'struct ${name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN`);
   if (off < 0) v.reject(EACCES, `R${regno} is ${name} invalid negative access: off=${off}`);
   if (write) v.reject(EACCES, `only read from ${name} is supported`);
-  checkBpfMapField(v, name, off, size);
+  const problem = mapMemberProblem(name, off, size);
+  if (problem !== '') v.reject(EACCES, problem);
   if (loaded !== undefined) setUnknown(v, loaded);
-}
-
-/** Pointer members of struct bpf_map lie at its start; the plain ones behind them are readable. */
-function checkBpfMapField(v: Verifier, name: string, off: number, size: number): void {
-  v.reject(
-    EACCES,
-    `netloom does not support reading fields of struct ${name} (offset ${off}, ${size} bytes): maps have a different layout here`,
-  );
 }
 
 /** A load through a pointer to a kernel struct. */

@@ -3,6 +3,7 @@
  */
 import { EINVAL } from '../../../core/errno.ts';
 import { BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS } from '../../../wire/uapi/bpf.ts';
+import { BPF_MAP_STRUCT_BYTES } from '../../maps/layout.ts';
 import { type HelperImpl, type HelperTable, wide } from '../helper.ts';
 import type { Run } from '../run.ts';
 
@@ -11,7 +12,8 @@ const mapOf = (run: Run, at: number) => run.machine.mapAt(at >>> 0);
 /** Tells the checking mode that the program got a value. */
 function value(run: Run, map: ReturnType<typeof mapOf>, at: number): number {
   const ofMaps = map.type === BPF_MAP_TYPE_ARRAY_OF_MAPS || map.type === BPF_MAP_TYPE_HASH_OF_MAPS;
-  if (at !== 0 && !ofMaps) run.grant(at, map.valueSize);
+  if (at !== 0 && ofMaps) run.grant(at, BPF_MAP_STRUCT_BYTES, false);
+  else if (at !== 0) run.grant(at, map.valueSize);
   return at;
 }
 
