@@ -7,7 +7,7 @@
  */
 import { DROP } from '../core/drop.ts';
 import { EACCES, EHOSTUNREACH, EINVAL } from '../core/errno.ts';
-import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST, PKT_IGNORE_DF } from '../core/slab.ts';
+import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST, PKT_IGNORE_DF, PKT_LOCAL } from '../core/slab.ts';
 import type { NetDevice } from '../device/device.ts';
 import { sendEthernet } from '../link/arp.ts';
 import { AF_INET, formatIpv4 } from '../wire/address.ts';
@@ -393,6 +393,9 @@ export class Ip4 {
     this.host.world.probe?.hit({ point: 'ip_output', host: this.host.name, p, ifindex: slab.oif(p) });
     const oif = slab.oif(p);
     if (this.host.hooks.run(NFPROTO_IPV4, NF_INET_POST_ROUTING, p, iif, oif) !== NF_ACCEPT) return;
+    const { socketGate } = this.host;
+    if (socketGate !== undefined && (slab.flags(p) & PKT_LOCAL) !== 0 && !socketGate(p, true))
+      return this.#drop(p, DROP.BPF_CGROUP_EGRESS);
     this.finish(p);
   }
 

@@ -3,7 +3,7 @@
  */
 import { DROP } from '../core/drop.ts';
 import { EACCES, EHOSTUNREACH, EINVAL } from '../core/errno.ts';
-import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST, PKT_IGNORE_DF } from '../core/slab.ts';
+import { PACKET_HOST, PACKET_LOOPBACK, PACKET_OTHERHOST, PKT_IGNORE_DF, PKT_LOCAL } from '../core/slab.ts';
 import type { NetDevice } from '../device/device.ts';
 import { sendEthernet } from '../link/arp.ts';
 import { AF_INET6, formatIpv6 } from '../wire/address.ts';
@@ -336,6 +336,9 @@ export class Ip6 {
     const { slab } = this.host.world;
     this.host.world.probe?.hit({ point: 'ip6_output', host: this.host.name, p, ifindex: slab.oif(p) });
     if (this.host.hooks.run(NFPROTO_IPV6, NF_INET_POST_ROUTING, p, iif, slab.oif(p)) !== NF_ACCEPT) return;
+    const { socketGate } = this.host;
+    if (socketGate !== undefined && (slab.flags(p) & PKT_LOCAL) !== 0 && !socketGate(p, true))
+      return this.#drop(p, DROP.BPF_CGROUP_EGRESS);
     this.finish(p);
   }
 

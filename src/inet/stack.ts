@@ -25,6 +25,8 @@ export type InetHost = {
   readonly sysctls: InetSysctls;
   /** The loopback device. */
   readonly lo: NetDevice;
+  /** Asks whether a socket may get (or, egress, send) a packet whose data begins with the IP header; cgroup programs. */
+  socketGate?: ((p: number, egress: boolean) => boolean) | undefined;
   /** Transport protocols by protocol number. */
   readonly protocols: Map<number, TransportHandler>;
 };

@@ -17,6 +17,8 @@ import { wordsOf } from '../inet/words.ts';
 import { TcHook } from '../sched/tc-hook.ts';
 import { AF_INET } from '../wire/address.ts';
 import {
+  BPF_CGROUP_INET_EGRESS,
+  BPF_CGROUP_INET_INGRESS,
   BPF_MAP_TYPE_CPUMAP,
   BPF_MAP_TYPE_DEVMAP,
   BPF_MAP_TYPE_DEVMAP_HASH,
@@ -24,6 +26,7 @@ import {
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_XDP,
 } from '../wire/uapi/bpf.ts';
+import { CgroupHook } from './bpf-cgroup.ts';
 import { BpfFib, type NextHop } from './bpf-fib.ts';
 import { hostNet } from './bpf-net.ts';
 import type { Host } from './host.ts';
@@ -50,6 +53,7 @@ export class BpfHost {
   readonly #host: Host;
   readonly #hooks = new Map<number, DeviceHooks>();
   readonly #fib: BpfFib;
+  #cgroup: CgroupHook | undefined;
 
   constructor(host: Host) {
     this.#host = host;
@@ -157,6 +161,23 @@ export class BpfHost {
     this.refresh(dev);
   }
 
+  /** Puts a cgroup_skb program on the host's cgroup (BPF_CGROUP_INET_INGRESS or _EGRESS). */
+  attachCgroup(id: number, attachType: number): void {
+    this.#cgroup ??= new CgroupHook(this.system.machine);
+    const cgroup = this.#cgroup;
+    cgroup.attach(this.program(id), attachType);
+    this.#host.socketGate = (p, egress) => cgroup.allows(p, egress);
+  }
+  detachCgroup(id: number, attachType: number): void {
+    if (this.#cgroup === undefined) throw new KernelError(ENOENT, 'the program is not attached');
+    this.#cgroup.detach(id, attachType);
+    if (this.#cgroup.empty) this.#host.socketGate = undefined;
+  }
+  /** What is attached to the host's cgroup. */
+  cgroupPrograms(attachType: number): readonly LoadedProgram[] {
+    return this.#cgroup?.programs(attachType) ?? [];
+  }
+
   /** Takes a program away, unless something runs it. */
   unload(id: number): void {
     this.program(id);
@@ -168,6 +189,8 @@ export class BpfHost {
         );
       if (used) throw new KernelError(EBUSY, `the program is attached to ${this.#host.devices.get(ifindex)?.name}`);
     }
+    if ([BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS].some((t) => this.cgroupPrograms(t).some((p) => p.id === id)))
+      throw new KernelError(EBUSY, 'the program is attached to the cgroup');
     this.system.unloadProgram(id);
   }
 

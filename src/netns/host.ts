@@ -70,6 +70,8 @@ export class Host implements InetHost {
   bridgeInput: ((dev: NetDevice, p: number) => boolean) | undefined;
   /** Takes frames with a VLAN tag for which there is a device: answers it. */
   vlanDevice: ((dev: NetDevice, proto: number, id: number) => NetDevice | undefined) | undefined;
+  /** Cgroup programs, when there are any. */
+  socketGate: ((p: number, egress: boolean) => boolean) | undefined;
   readonly #backlog: Backlog;
   #bpf: BpfHost | undefined;
 

@@ -44,6 +44,7 @@ export class TcpPorts implements TransportHandler {
     if (checksum(dv, at, length, pseudo) !== 0) return world.drop(p, DROP.TCP_CSUM, name);
     const port = tcp.dstPort(dv, at);
     if (this.listening.has(port)) {
+      if (this.#host.socketGate?.(p, false) === false) return world.drop(p, DROP.SOCKET_FILTER, name);
       if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `tcp port ${port}` });
       world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: slab.iif(p) });
       slab.free(p);

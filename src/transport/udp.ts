@@ -187,6 +187,7 @@ export class Udp implements TransportHandler {
       else this.#ip6.icmp.error(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
       return world.drop(p, DROP.NO_SOCKET, name);
     }
+    if (this.#host.socketGate?.(p, false) === false) return world.drop(p, DROP.SOCKET_FILTER, name);
     if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `udp port ${socket.port}` });
     const d: Datagram = {
       data: u8.slice(at + udp.HEADER_LENGTH, at + length),
