@@ -158,6 +158,7 @@ function check(v: Verifier): void {
   });
   if (!Array.isArray(starts)) return v.reject(starts.errno, starts.message);
   v.subprogs = starts.map((start, i) => subprogAt(v, start, starts[i + 1] ?? count, i));
+  if (v.log.everyPath) for (const [i, { start }] of v.subprogs.entries()) v.log.write(`func#${i} @${start}\n`);
   checkMaps(v);
   for (const [i, s] of v.subprogs.entries()) s.isGlobal = i > 0 && prototypeOf(v, i)?.linkage === 'global';
   checkCfg(v);
@@ -225,9 +226,6 @@ function checkMaps(v: Verifier): void {
 }
 
 function logLiveRegs(v: Verifier): void {
-  v.subprogs.forEach((s, i) => {
-    v.log.write(`func#${i} @${s.start}\n`);
-  });
   v.log.write('Live regs before insn:\n');
   for (let pc = 0; pc < v.insns.length; pc++) {
     let regs = '';
