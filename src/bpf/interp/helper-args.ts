@@ -2,6 +2,7 @@
  * The arguments of a helper call, checked as the helper will use them: memory of the size told, keys and values of the
  * map, the context itself. A verified program never fails here; what fails is a hole in the verifier's rules for calls.
  */
+import { MAP_ID } from '../maps/layout.ts';
 import { BadAccess } from '../runtime/regions.ts';
 import type { Run } from '../runtime/run.ts';
 import { type Arg, helperProto } from '../verifier/helper-table.ts';
@@ -13,7 +14,8 @@ const SIZES: Readonly<Partial<Record<Arg['kind'], number>>> = { dynptr: 16, time
 /** The map that an argument names; it must be one of the machine's. */
 function mapAt(run: Run, address: bigint) {
   const at = Number(address);
-  const map = at % 4 === 0 && at + 4 <= run.u8.length ? run.machine.maps[run.dv.getUint32(at, true)] : undefined;
+  const id = at + MAP_ID * 4;
+  const map = at % 4 === 0 && id + 4 <= run.u8.length ? run.machine.maps[run.dv.getUint32(id, true)] : undefined;
   if (map?.address !== at) throw new BadAccess('a map', at, 4);
   return map;
 }
