@@ -2,7 +2,7 @@
  * The verifier's entry: is this program safe to run, by the rules of Linux 6.18
  * (Documentation/bpf/verifier.rst).
  */
-import { E2BIG, EINVAL } from '../../core/errno.ts';
+import { E2BIG, EINVAL, ENOENT } from '../../core/errno.ts';
 import { BPF_PROG_TYPE_TRACING, PROG_TYPE_NAMES } from '../../wire/uapi/bpf.ts';
 import { disasmInsn } from '../asm/disassemble.ts';
 import { targetProblem } from '../btf-types/index.ts';
@@ -11,7 +11,7 @@ import type { LineInfo, ProgramSpec } from '../program.ts';
 import { checkLoad, needsBtf } from '../progtype/index.ts';
 import { checkKfuncKnown } from './call/kfunc.ts';
 import { checkCfg } from './cfg.ts';
-import { checkProgramInsns, isPseudoFunc } from './check-insn.ts';
+import { checkProgramInsns, isPseudoFunc, refuse } from './check-insn.ts';
 import { type Mode, Reject, type Subprog, Verifier } from './env.ts';
 import { explain } from './explain.ts';
 import { newFrame } from './frames.ts';
@@ -155,6 +155,13 @@ function check(v: Verifier): void {
     maps: spec.maps,
     bpfCapable: v.bpfCapable,
     checkKfunc: (insn) => checkKfuncKnown(v, insn),
+    // There are no kernel variables here.
+    checkBtfId: (pc) => {
+      const { imm } = spec.insns[pc];
+      return imm < 0
+        ? refuse(`ldimm64 insn specifies invalid btf_id ${imm}.`, ENOENT)
+        : refuse(`pseudo btf_id ${imm} in ldimm64 isn't KIND_VAR or KIND_FUNC`);
+    },
   });
   if (!Array.isArray(starts)) return v.reject(starts.errno, starts.message);
   v.subprogs = starts.map((start, i) => subprogAt(v, start, starts[i + 1] ?? count, i));

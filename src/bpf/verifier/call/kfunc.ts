@@ -62,7 +62,8 @@ const XDP_MD_SIZE = 24;
 
 /** A call to a kernel function that there is none of, found before the program is walked. */
 export function checkKfuncKnown(v: Verifier, insn: Insn): InsnError | undefined {
-  if (insn.off !== 0) return refuse('failed to find BTF for kernel function', EPROTO);
+  // A module's function is named by a positive offset into a list of modules, and there is none.
+  if (insn.off !== 0) return refuse('failed to find BTF for kernel function', insn.off < 0 ? EINVAL : EPROTO);
   if (insn.imm === 0 || v.spec.kfuncs?.has(insn.imm) === true) return undefined;
   return refuse(`kernel btf_id ${insn.imm} is not a function`);
 }
