@@ -18,6 +18,7 @@ import {
   SCALAR_VALUE,
   U32_MAX,
 } from './reg.ts';
+import { sanitizeScalars } from './sanitize.ts';
 import { lowS32, toS64 } from './scalar.ts';
 import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
 import { operatorText } from './text.ts';
@@ -57,6 +58,7 @@ export function walkAlu(v: Verifier, insn: Insn): void {
     return movePointer(v, insn, ptr, src);
   }
   if (dst.precise && (insn.code & BPF_X) !== 0) markPrecise(v, insn.src);
+  sanitizeScalars(v, insn);
   forkOnSign(v, op, dst, src);
   // A register used with itself: what it was decides about the link.
   const operand1 = src === dst ? src.clone() : src;

@@ -122,12 +122,13 @@ const RANGED: ReadonlySet<number> = new Set([
   PTR_TO_TP_BUFFER,
 ]);
 
-function regSafe(old: Reg, cur: Reg, ids: IdMap, how: Closeness): boolean {
+function regSafe(v: Verifier, old: Reg, cur: Reg, ids: IdMap, how: Closeness): boolean {
   if (how === 'exact') return identical(old, cur, ids);
   if (old.type === NOT_INIT) return true;
   if (old.type !== cur.type) return false;
   const type = baseType(old.type);
   if (type === SCALAR_VALUE) {
+    if (v.exploreAluLimits) return sameKind(old, cur) && sameValues(old, cur) && ids.sameScalar(old.id, cur.id);
     if (!old.precise && how === 'loose') return true;
     // A scalar that was linked with no other stands for any; links in the present state only say more.
     if (old.id !== 0) {
@@ -183,7 +184,7 @@ function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how:
       const oldScalar = scalarOf(v, a, scratchOld);
       const curScalar = scalarOf(v, b, scratchCur);
       if (oldScalar !== undefined && curScalar !== undefined) {
-        if (!regSafe(oldScalar, curScalar, ids, how)) return false;
+        if (!regSafe(v, oldScalar, curScalar, ids, how)) return false;
         continue;
       }
     }
@@ -197,7 +198,7 @@ function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how:
     }
     switch (a.types >>> 28) {
       case STACK_SPILL:
-        if (!regSafe(a.reg, b.reg, ids, how)) return false;
+        if (!regSafe(v, a.reg, b.reg, ids, how)) return false;
         break;
       case STACK_DYNPTR:
         if (!sameKind(a.reg, b.reg) || !ids.same(a.reg.refId, b.reg.refId)) return false;
@@ -244,7 +245,7 @@ export function statesEqual(v: Verifier, old: State, cur: State, how: Closeness)
     const pc = f === old.depth ? old.insn : old.frames[f + 1].callsite;
     const alive = how === 'exact' ? 0x7ff : v.info[pc].liveRegs;
     for (let i = 0; i <= 10; i++)
-      if (((alive >> i) & 1) !== 0 && !regSafe(a.regs[i], b.regs[i], ids, how)) return false;
+      if (((alive >> i) & 1) !== 0 && !regSafe(v, a.regs[i], b.regs[i], ids, how)) return false;
     if (!stackSafe(v, a, b, ids, how)) return false;
   }
   return true;

@@ -67,6 +67,12 @@ export class InsnInfo {
   /** Key of a map helper call that is the same constant on all paths. */
   mapKey: bigint | undefined = undefined;
   mapKeyPoisoned = false;
+  /** No speculative path goes beyond this instruction; nor, `nospecResult`, beyond what it stores. */
+  nospec = false;
+  nospecResult = false;
+  /** How the operands of pointer arithmetic are masked; see sanitize.ts. */
+  aluState = 0;
+  aluLimit = 0;
   /** Callback of bpf_loop that is always the same with flags 0: it may be inlined. */
   loopInline = false;
   loopSubprog = -1;
@@ -139,6 +145,8 @@ export class Verifier {
   /** A helper or context access of this program made these true. */
   seenDirectWrite = false;
   changesPacketData = false;
+  /** Unknown scalars move pointers that must be masked: states differ by every number. */
+  exploreAluLimits = false;
   readonly ctxRead: Set<number> = new Set();
   readonly ctxWritten: Set<number> = new Set();
   readonly helpers: Set<number> = new Set();

@@ -15,6 +15,7 @@ import { markPrecise } from './precision.ts';
 import { findPreviousEntry, widen } from './prune.ts';
 import { leaksPointer } from './read.ts';
 import { baseType, mayBeNull, PTR_TO_BTF_ID, Reg, SCALAR_VALUE } from './reg.ts';
+import { pushMispredicted } from './sanitize.ts';
 import { lowU32 } from './scalar.ts';
 import { setKnown } from './values.ts';
 
@@ -69,6 +70,7 @@ export function walkConditional(v: Verifier, insn: Insn): number {
   if (taken >= 0) {
     if (dst.type === SCALAR_VALUE) markPrecise(v, insn.dst);
     if (fromReg && src.type === SCALAR_VALUE) markPrecise(v, insn.src);
+    pushMispredicted(v, insn, taken === 1 ? v.insn + 1 : target);
     return taken === 1 ? target : v.insn + 1;
   }
 

@@ -21,6 +21,7 @@ import {
   U64_MAX,
 } from './reg.ts';
 import { BPF_MAX_VAR_OFF } from './regions.ts';
+import { afterMove, beforeMove } from './sanitize.ts';
 import { unbound32, updateBounds } from './scalar.ts';
 import { operatorText } from './text.ts';
 import { tnumAdd, tnumSub } from './tnum.ts';
@@ -79,6 +80,8 @@ export function movePointer(v: Verifier, insn: Insn, ptrReg: Reg, offReg: Reg): 
   const ptr = ptrReg === dst ? dst.clone() : ptrReg;
   checkSane(v, offReg, ptr.type);
   checkSane(v, ptr, ptr.type);
+  const offIsDst = ptrReg !== dst;
+  const masking = beforeMove(v, insn, ptr, offReg, offIsDst);
   if (op === BPF_SUB && ptrReg !== dst) v.reject(EACCES, `R${insn.dst} tried to subtract pointer from scalar`);
   if (op === BPF_SUB && base === PTR_TO_STACK)
     v.reject(EACCES, `R${insn.dst} subtraction from stack pointer prohibited`);
@@ -112,6 +115,7 @@ export function movePointer(v: Verifier, insn: Insn, ptrReg: Reg, offReg: Reg): 
   unbound32(dst);
   checkSane(v, dst, ptr.type);
   updateBounds(dst);
+  afterMove(v, insn, offIsDst, masking);
 }
 
 type Bounds = {

@@ -179,17 +179,17 @@ export function readStack(v: Verifier, regno: number, off: number, size: number,
   readBytes(v, frame, low, high + size, dst);
 }
 
-function misc(v: Verifier, slot: StackSlot, j: number): void {
+function misc(slot: StackSlot, j: number): void {
   const type = slot.at(j);
-  if (type === STACK_ZERO || (type === STACK_INVALID && v.allowPtrLeaks)) return;
+  if (type === STACK_ZERO || type === STACK_INVALID) return;
   slot.set(j, STACK_MISC);
 }
 
 /** Puts a register into a slot: its low `size` bytes. */
-function spill(v: Verifier, slot: StackSlot, reg: Reg, size: number): void {
+function spill(slot: StackSlot, reg: Reg, size: number): void {
   slot.reg.copy(reg);
   for (let j = 7; j >= 8 - size; j--) slot.set(j, STACK_SPILL);
-  for (let j = 7 - size; j >= 0; j--) misc(v, slot, j);
+  for (let j = 7 - size; j >= 0; j--) misc(slot, j);
 }
 
 /** Bytes of a spilled register, dynptr or iterator become bytes of no meaning. */
@@ -206,12 +206,21 @@ const isSpillable = (reg: Reg): boolean =>
   reg.type !== CONST_PTR_TO_DYNPTR &&
   reg.type !== PTR_TO_TP_BUFFER;
 
+/** The slot holds nothing but bytes. */
+function plain(slot: StackSlot, size: number): boolean {
+  for (let j = 0; j < size; j++) if (slot.at(j) !== STACK_MISC && slot.at(j) !== STACK_ZERO) return false;
+  return true;
+}
+
 function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, value: StoredValue): void {
   const spi = spiOf(off);
   const slot = frame.slot(spi);
   const { reg } = value;
   if (!v.allowPtrLeaks && slot.spilled && !slot.spilledScalar && size !== 8)
     v.reject(EACCES, 'attempt to corrupt spilled pointer on stack');
+  // A load may be predicted not to see this store.
+  if (!v.allowPtrLeaks && ((reg !== undefined && isSpillable(reg)) || !plain(slot, size)))
+    v.info[v.insn].nospecResult = true;
   destroyDynptrAt(v, frame, spi);
   v.scratchSlot(frame.frameno, spi);
   if (size === 8) markStackWrite(v, frame.frameno, spi);
@@ -219,7 +228,7 @@ function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, va
   if (reg !== undefined && aligned && reg.type === SCALAR_VALUE && v.bpfCapable) {
     const fits = regWidth(reg) <= size * 8;
     if (fits) assignScalarId(v, reg);
-    spill(v, slot, reg, size);
+    spill(slot, reg, size);
     if (!fits) {
       slot.reg.id = 0;
       slot.reg.off = 0;
@@ -229,13 +238,13 @@ function writeFixed(v: Verifier, frame: FuncState, off: number, size: number, va
     const known = slot.reg;
     setKnown(v, known, BigInt.asUintN(64, BigInt(value.imm)));
     for (let j = 7; j >= 8 - size; j--) slot.set(j, STACK_SPILL);
-    for (let j = 7 - size; j >= 0; j--) misc(v, slot, j);
+    for (let j = 7 - size; j >= 0; j--) misc(slot, j);
     noteStackAccess(v, frame.frameno, spi);
   } else if (reg !== undefined && isSpillable(reg)) {
     if (size !== 8) v.reject(EACCES, 'invalid size of register spill');
     if (frame !== v.frame && reg.type === PTR_TO_STACK)
       v.reject(EINVAL, 'cannot spill pointers to stack into stack frame of the caller');
-    spill(v, slot, reg, size);
+    spill(slot, reg, size);
     noteStackAccess(v, frame.frameno, spi);
   } else {
     slot.reg.type = NOT_INIT;

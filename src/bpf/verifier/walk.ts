@@ -34,7 +34,7 @@ import { checkKfuncCall } from './call/kfunc.ts';
 import { isExit, isJa } from './cfg.ts';
 import { isKfuncCall, isPseudoCall, jumpTarget } from './check-insn.ts';
 import { checkWalked, type RegAccess } from './check-walked.ts';
-import type { Verifier } from './env.ts';
+import { Reject, type Verifier } from './env.ts';
 import { walkExit } from './exit.ts';
 import { callSubprog, returnFromFrame } from './frames.ts';
 import { noteJump } from './history.ts';
@@ -59,6 +59,7 @@ import {
   PTR_TO_XDP_SOCK,
   PTR_TRUSTED,
 } from './reg.ts';
+import { isRecoverable } from './sanitize.ts';
 import { clearScratched, logInsnState, stateText } from './state-text.ts';
 import { setKnown, setPointer, setUnknown } from './values.ts';
 
@@ -106,14 +107,31 @@ export function walkAll(v: Verifier): void {
     if (info.jmpPoint) noteJump(v);
     logBefore(v, pc, showState);
     showState = false;
-    info.seen = true;
+    // What only a misprediction reaches is dead code.
+    if (!v.state.speculative) info.seen = true;
+    if (v.state.speculative && info.nospec) {
+      v.prevInsn = pc;
+      if (!nextPath(v)) return;
+      showState = true;
+      continue;
+    }
     v.liveStack.begin(v);
-    const problem = checkWalked(insn, regs, options);
-    if (problem !== undefined) v.reject(problem.errno, problem.message);
-    const next = step(v, insn, pc);
+    const { speculative } = v.state;
+    let next: number | undefined;
+    try {
+      const problem = checkWalked(insn, regs, options);
+      if (problem !== undefined) v.reject(problem.errno, problem.message);
+      next = step(v, insn, pc);
+    } catch (error) {
+      if (!speculative || !(error instanceof Reject) || !isRecoverable(error.errno)) throw error;
+      v.note(error.message);
+      info.nospec = true;
+      info.aluState = 0;
+      next = undefined;
+    }
     v.prevInsn = pc;
     v.liveStack.commit(pc);
-    if (next === undefined) {
+    if (next === undefined || (speculative && info.nospecResult)) {
       if (!nextPath(v)) return;
       showState = true;
     } else {
