@@ -123,6 +123,13 @@ describe('hostile BTF', () => {
     refused(p.bytes(), /leads back to itself/);
   });
 
+  test('with a data section inside of itself is refused', () => {
+    const b = new BtfBuilder();
+    b.var('v', 2);
+    b.datasec('.data', 4, [{ type: 1, offset: 0, size: 4 }]);
+    refused(b.bytes(), /contains itself/);
+  });
+
   test('nested absurdly deep is refused', () => {
     const b = new BtfBuilder();
     b.int('int', 4);

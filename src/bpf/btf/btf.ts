@@ -197,14 +197,15 @@ export class Btf implements BtfView {
     }));
   }
 
-  /** Variables of a DATASEC; `type` is a VAR (or a FUNC in `.ksyms`). */
-  vars(id: number): BtfVar[] {
+  /** Variable `i` of a DATASEC; `type` is a VAR (or a FUNC in `.ksyms`). */
+  varAt(id: number, i: number): BtfVar {
     const own = this.#own(id);
-    return Array.from({ length: own.vlen(id) }, (_, i) => ({
-      type: own.#word(id, 12 + i * 12),
-      offset: own.#word(id, 16 + i * 12),
-      size: own.#word(id, 20 + i * 12),
-    }));
+    const at = 12 + i * 12;
+    return { type: own.#word(id, at), offset: own.#word(id, at + 4), size: own.#word(id, at + 8) };
+  }
+
+  vars(id: number): BtfVar[] {
+    return Array.from({ length: this.vlen(id) }, (_, i) => this.varAt(id, i));
   }
 
   /** Linkage of a VAR; of a FUNC it is `vlen`. */

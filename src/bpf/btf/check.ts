@@ -142,6 +142,8 @@ function inside(btf: Btf, id: number, i: number): number {
       return i < btf.vlen(id) ? btf.member(id, i).type : -1;
     case F.BTF_KIND_ARRAY:
       return i === 0 ? btf.array(id).elem : -1;
+    case F.BTF_KIND_DATASEC:
+      return i < btf.vlen(id) ? btf.varAt(id, i).type : -1;
     case F.BTF_KIND_TYPEDEF:
     case F.BTF_KIND_CONST:
     case F.BTF_KIND_VOLATILE:
