@@ -14,7 +14,7 @@ import {
   sizeBits,
   test,
 } from './cond.ts';
-import { ETHERTYPE_IP, ETHERTYPE_IPV6, hasLinkHeader, network } from './link.ts';
+import { ETHERTYPE_IP, ETHERTYPE_IPV6, hasLinkHeader, LINKTYPE_IEEE802_11_RADIOTAP, network } from './link.ts';
 import { ETHER_PROTOS, firstFragment, IP_PROTOS, IPPROTO_ICMPV6, protocolKeyword } from './proto.ts';
 import type { Scope } from './scope.ts';
 
@@ -104,7 +104,10 @@ function accessor(scope: Scope, e: Extract<Arith, { kind: 'load' }>): Value {
     guard: both(index.guard, guard),
     fixed: undefined,
   });
-  if (e.proto === 'radio') return scope.fail('radio information not present in capture', e);
+  if (e.proto === 'radio') {
+    if (link.type !== LINKTYPE_IEEE802_11_RADIOTAP) scope.fail('radio information not present in capture', e);
+    return result(loadAt({ slot: undefined, k: 0 }, index, e.size), undefined);
+  }
   if (e.proto === 'link') return result(loadAt(link.header, index, e.size), hasLinkHeader(link));
   if (ETHER_PROTOS.has(e.proto)) {
     return result(loadAt(header, index, e.size), protocolKeyword(scope, e.proto, e));

@@ -10,7 +10,8 @@ export type Qualifiers = {
   readonly dir: Direction;
   readonly kind: 'host' | 'net' | 'port' | 'portrange' | 'proto' | 'protochain' | 'gateway';
 };
-export type Direction = '' | 'src' | 'dst' | 'or' | 'and' | 'wlan';
+/** The last six are fields of 802.11 frames. */
+export type Direction = '' | 'src' | 'dst' | 'or' | 'and' | 'addr1' | 'addr2' | 'addr3' | 'addr4' | 'ra' | 'ta';
 
 export type Id = At &
   (
@@ -54,6 +55,6 @@ export type Expr = At &
       }
     | { readonly kind: 'pppoed' }
     | { readonly kind: 'llc'; readonly type: string }
-    /** Keywords of link types that netloom has none of. */
-    | { readonly kind: 'foreign'; readonly problem: string }
+    /** Type and subtype (byte 0), or direction (byte 1) of an 802.11 frame. */
+    | { readonly kind: 'wlan'; readonly byte: number; readonly value: number; readonly mask: number }
   );

@@ -8,7 +8,7 @@ import { BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JSET } from '../insn.ts';
 import { relation } from './arith.ts';
 import type { At, Expr } from './ast.ts';
 import { generate } from './codegen.ts';
-import { and, anyBit, atLeast, beyond, type Cond, equal, not, or, TRUE, test } from './cond.ts';
+import { and, anyBit, atLeast, beyond, type Cond, equal, not, or, TRUE, test, usesWord } from './cond.ts';
 import { etherHost, hostOrNet } from './host.ts';
 import { FilterError } from './lexer.ts';
 import {
@@ -17,17 +17,24 @@ import {
   ETHERTYPE_PPPOED,
   hasLinkHeader,
   isLlc,
+  isWlan,
   LINKTYPE_ETHERNET,
+  LINKTYPE_IEEE802_11_RADIOTAP,
   LINKTYPE_LINUX_SLL,
   LINKTYPE_LINUX_SLL2,
+  type Link,
   linkOf,
   network,
+  WLAN_FRAME,
+  WLAN_PAYLOAD,
+  WLAN_WORDS,
 } from './link.ts';
 import { nest } from './nest.ts';
 import { parseFilter } from './parser.ts';
 import { portOrRange } from './port.ts';
 import { proto, protochain, protocolKeyword, protocolNumber } from './proto.ts';
 import { type Resolver, Scope } from './scope.ts';
+import { payloadStart, radiotapLength, wlanMulticast } from './wlan.ts';
 
 export type FilterOptions = {
   /** LINKTYPE_ number of the packets (pcap-linktype(7)); Ethernet when left out. */
@@ -50,7 +57,7 @@ function cast(scope: Scope, e: Extract<Expr, { kind: 'cast' }>): Cond {
   const link_ = e.proto === '' || e.proto === 'link';
   if (e.how === 'broadcast') {
     if (link_) {
-      if (link.type !== LINKTYPE_ETHERNET) scope.fail('not a broadcast link', e);
+      if (link.type !== LINKTYPE_ETHERNET && !isWlan(link)) scope.fail('not a broadcast link', e);
       return etherHost(scope, 'dst', [255, 255, 255, 255, 255, 255], e);
     }
     if (e.proto !== 'ip') scope.fail('only link-layer/IP broadcast filters supported', e);
@@ -59,6 +66,7 @@ function cast(scope: Scope, e: Extract<Expr, { kind: 'cast' }>): Cond {
     return and(scope.protocol(ETHERTYPE_IP, e), or(equal(to, 4, 0, hosts), equal(to, 4, hosts, hosts)));
   }
   if (link_) {
+    if (isWlan(link)) return wlanMulticast(link.header);
     if (link.type !== LINKTYPE_ETHERNET) scope.fail('link-layer multicast filters supported only on ethernet', e);
     const group = anyBit(link.header, 1, 1);
     const present = hasLinkHeader(link);
@@ -162,6 +170,28 @@ function id(scope: Scope, e: Extract<Expr, { kind: 'id' }>): Cond {
   }
 }
 
+function wlan(scope: Scope, e: Extract<Expr, { kind: 'wlan' }>): Cond {
+  const { link } = scope;
+  if (!isWlan(link))
+    scope.fail(
+      e.byte === 0
+        ? '802.11 link-layer types supported only on 802.11'
+        : 'frame direction supported only with 802.11 headers',
+      e,
+    );
+  return equal(beyond(link.header, e.byte), 1, e.value, e.mask);
+}
+
+/** On 802.11: finds out where the frame and its payload begin, as far as a condition needs it. */
+function withPlaces(cond: Cond, link: Link): Cond {
+  const { type, header } = link;
+  const radiotap = type === LINKTYPE_IEEE802_11_RADIOTAP;
+  const payload = usesWord(cond, WLAN_PAYLOAD);
+  const start = payload ? payloadStart(header, WLAN_PAYLOAD, radiotap) : TRUE;
+  const frame = radiotap && (payload || usesWord(cond, WLAN_FRAME)) ? radiotapLength(WLAN_FRAME) : TRUE;
+  return and(frame, and(start, cond));
+}
+
 /** Expressions are looked at in the order in which they are written: `vlan` moves what comes after it. */
 function condition(scope: Scope, e: Expr): Cond {
   switch (e.kind) {
@@ -198,7 +228,7 @@ function condition(scope: Scope, e: Expr): Cond {
     case 'llc':
       return llc(scope, e.type, e);
     default:
-      return scope.fail(e.problem, e);
+      return wlan(scope, e);
   }
 }
 
@@ -210,7 +240,10 @@ export function compileFilter(expression: string, options: FilterOptions = {}): 
     throw new FilterError(`netloom does not support filters for link type ${linkType}`, expression, 0);
   const scope = new Scope(expression, link, resolver, netmask, live);
   const parsed = parseFilter(expression);
-  const cond = parsed === undefined ? TRUE : condition(scope, parsed);
+  const wlanWords = isWlan(link) ? WLAN_WORDS : 0;
+  scope.kept = wlanWords;
+  const found = parsed === undefined ? TRUE : condition(scope, parsed);
+  const cond = wlanWords > 0 ? withPlaces(found, link) : found;
   const program = generate(cond, scope.kept, options.snapLength ?? MAX_SNAP_LENGTH);
   if (program === undefined) throw new FilterError('the program has more than 4096 instructions', expression, 0);
   return program;

@@ -84,5 +84,13 @@ export const greater = (offset: Offset, size: number, value: number): Cond => te
 export const atLeast = (offset: Offset, size: number, value: number): Cond => test(load(offset, size), BPF_JGE, value);
 export const anyBit = (offset: Offset, size: number, mask: number): Cond => test(load(offset, size), BPF_JSET, mask);
 
+/** Some step of the condition reads the memory word. */
+export function usesWord(cond: Cond, word: number, seen: Set<Cond> = new Set()): boolean {
+  if (cond.kind === 'const' || seen.has(cond)) return false;
+  seen.add(cond);
+  if (cond.kind !== 'if') return cond.steps.some(([code, k]) => (code === 0x60 || code === 0x61) && k === word);
+  return usesWord(cond.cond, word, seen) || usesWord(cond.yes, word, seen) || usesWord(cond.no, word, seen);
+}
+
 /** `ld #k`. */
 export const constant = (k: number): Step => [BPF_LD | BPF_IMM, k >>> 0];

@@ -7,10 +7,12 @@ import {
   ETHERTYPE_IPV6,
   ETHERTYPE_REVARP,
   hasLinkHeader,
+  isWlan,
   LINKTYPE_ETHERNET,
   network,
 } from './link.ts';
 import type { Scope } from './scope.ts';
+import { wlanAddress } from './wlan.ts';
 
 /** The condition for a direction out of those for the two ends. */
 export function directed(scope: Scope, dir: Direction, src: () => Cond, dst: () => Cond, where: At): Cond {
@@ -21,10 +23,11 @@ export function directed(scope: Scope, dir: Direction, src: () => Cond, dst: () 
       return dst();
     case 'and':
       return and(src(), dst());
-    case 'wlan':
-      return scope.fail('addr1 to addr4, ra and ta are for addresses of 802.11 frames', where);
-    default:
+    case '':
+    case 'or':
       return or(src(), dst());
+    default:
+      return scope.fail(`'${dir}' is not a valid qualifier for addresses other than 802.11 MAC addresses`, where);
   }
 }
 
@@ -87,11 +90,19 @@ export function ip6Host(
 /** An Ethernet address. */
 export function etherHost(scope: Scope, dir: Direction, bytes: readonly number[], where: At): Cond {
   const { link } = scope;
-  if (link.type !== LINKTYPE_ETHERNET) scope.fail('ethernet addresses supported only on ethernet', where);
+  if (link.type !== LINKTYPE_ETHERNET && !isWlan(link))
+    scope.fail('ethernet addresses supported only on ethernet and 802.11', where);
   const high = (bytes[0] << 8) | bytes[1];
   const low = ((bytes[2] << 24) | (bytes[3] << 16) | (bytes[4] << 8) | bytes[5]) >>> 0;
-  const at = (off: number) => (): Cond =>
+  const field = (off: number): Cond =>
     and(equal(beyond(link.header, off + 2), 4, low), equal(beyond(link.header, off), 2, high));
+  if (isWlan(link)) {
+    const found = wlanAddress(link.header, dir, field);
+    if (found !== undefined) return found;
+  } else if (dir.startsWith('addr') || dir === 'ra' || dir === 'ta') {
+    scope.fail(`'${dir}' is only supported on 802.11 with 802.11 headers`, where);
+  }
+  const at = (off: number) => (): Cond => field(off);
   const address = directed(scope, dir, at(6), at(0), where);
   const present = hasLinkHeader(link);
   return present === undefined ? address : and(present, address);

@@ -1,5 +1,7 @@
 /** Words with a meaning of their own in filter expressions. */
 
+import type { Direction } from './ast.ts';
+
 /** Protocol qualifiers by their spellings. */
 export const PROTOS: ReadonlyMap<string, string> = new Map([
   ...['link', 'ether', 'ppp', 'slip', 'fddi', 'tr', 'wlan'].map((name): [string, string] => [name, 'link']),
@@ -43,17 +45,17 @@ export const PROTOS: ReadonlyMap<string, string> = new Map([
 
 export const DIRECTIONS: ReadonlySet<string> = new Set(['src', 'dst']);
 /** Directions that only 802.11 frames have. */
-export const WLAN_DIRECTIONS: ReadonlySet<string> = new Set([
-  'addr1',
-  'addr2',
-  'addr3',
-  'addr4',
-  'address1',
-  'address2',
-  'address3',
-  'address4',
-  'ra',
-  'ta',
+export const WLAN_DIRECTIONS: ReadonlyMap<string, Direction> = new Map([
+  ['addr1', 'addr1'],
+  ['addr2', 'addr2'],
+  ['addr3', 'addr3'],
+  ['addr4', 'addr4'],
+  ['address1', 'addr1'],
+  ['address2', 'addr2'],
+  ['address3', 'addr3'],
+  ['address4', 'addr4'],
+  ['ra', 'ra'],
+  ['ta', 'ta'],
 ]);
 
 const MTP = [
@@ -97,10 +99,6 @@ export const FOREIGN: ReadonlyMap<string, string> = new Map([
   ...MTP.map((name): [string, string] => [name, `'${name}' supported only on MTP2 and MTP3 link types`]),
   ...ATM.map((name): [string, string] => [name, `'${name}' supported only on raw ATM`]),
   ...PF.map((name): [string, string] => [name, `'${name}' supported only on PF link types`]),
-  ...['type', 'subtype', 'dir', 'direction'].map((name): [string, string] => [
-    name,
-    '802.11 link-layer types supported only on 802.11',
-  ]),
 ]);
 
 /** Everything else that is no name. */
@@ -132,12 +130,16 @@ const OTHERS = [
   'pppoes',
   'geneve',
   'llc',
+  'type',
+  'subtype',
+  'dir',
+  'direction',
 ];
 
 export const KEYWORDS: ReadonlySet<string> = new Set([
   ...PROTOS.keys(),
   ...DIRECTIONS,
-  ...WLAN_DIRECTIONS,
+  ...WLAN_DIRECTIONS.keys(),
   ...FOREIGN.keys(),
   ...OTHERS,
 ]);

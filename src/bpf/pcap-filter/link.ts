@@ -6,12 +6,15 @@
 import { BPF_MEM } from '../cbpf/classic.ts';
 import { BPF_JEQ, BPF_LD, BPF_LDX } from '../insn.ts';
 import { and, beyond, type Cond, equal, FALSE, greater, not, type Offset, or, TRUE, test } from './cond.ts';
+import { isData } from './wlan.ts';
 
 // LINKTYPE_ numbers (pcap-linktype(7)).
 export const LINKTYPE_NULL = 0;
 export const LINKTYPE_ETHERNET = 1;
 export const LINKTYPE_PPP = 9;
 export const LINKTYPE_RAW = 101;
+export const LINKTYPE_IEEE802_11 = 105;
+export const LINKTYPE_IEEE802_11_RADIOTAP = 127;
 export const LINKTYPE_LINUX_SLL = 113;
 export const LINKTYPE_IPV4 = 228;
 export const LINKTYPE_IPV6 = 229;
@@ -89,10 +92,24 @@ export function linkOf(type: number): Link | undefined {
       return link(type, 'Linux cooked v1', 14, 16);
     case LINKTYPE_LINUX_SLL2:
       return link(type, 'Linux cooked v2', 0, 20);
+    case LINKTYPE_IEEE802_11:
+    case LINKTYPE_IEEE802_11_RADIOTAP: {
+      // Where the payload begins, the program finds out itself. It has 802.2 and SNAP headers before the network's.
+      const frame: Offset = { slot: type === LINKTYPE_IEEE802_11 ? undefined : WLAN_FRAME, k: 0 };
+      const payload: Offset = { slot: WLAN_PAYLOAD, k: 0 };
+      return { ...link(type, '802.11', 0, 0), header: frame, payload, typeAt: beyond(payload, 6), nl: 8 };
+    }
     default:
       return undefined;
   }
 }
+
+/** Memory words that hold where the frame and its payload begin, on 802.11. */
+export const WLAN_PAYLOAD = 0;
+export const WLAN_FRAME = 1;
+export const WLAN_WORDS = 2;
+
+export const isWlan = (l: Link): boolean => l.type === LINKTYPE_IEEE802_11 || l.type === LINKTYPE_IEEE802_11_RADIOTAP;
 
 /** The network header. */
 export const network = (l: Link): Offset => beyond(l.payload, l.nl);
@@ -163,6 +180,22 @@ function cookedProtocol(l: Link, protocol: number): Cond {
   }
 }
 
+/** In a data frame: the 802.2 header, and behind a SNAP header the Ethernet type. */
+function wlanProtocol(l: Link, protocol: number): Cond {
+  const told = (): Cond => {
+    switch (protocol) {
+      case LLCSAP_ISONS:
+      case LLCSAP_NETBEUI:
+        return equal(l.payload, 2, (protocol << 8) | protocol);
+      case ETHERTYPE_ATALK:
+        return snap(l, 0x08_0007, ETHERTYPE_ATALK);
+      default:
+        return protocol <= ETHERMTU ? equal(l.payload, 1, protocol) : equal(l.typeAt, 2, protocol);
+    }
+  };
+  return and(isData(l.header), told());
+}
+
 const PPP_TYPES: ReadonlyMap<number, number> = new Map([
   [ETHERTYPE_IP, 0x0021],
   [ETHERTYPE_IPV6, 0x0057],
@@ -211,6 +244,9 @@ export function isProtocol(l: Link, protocol: number): Cond | undefined {
     case LINKTYPE_IPV4:
     case LINKTYPE_IPV6:
       return rawProtocol(l, protocol);
+    case LINKTYPE_IEEE802_11:
+    case LINKTYPE_IEEE802_11_RADIOTAP:
+      return wlanProtocol(l, protocol);
     case LINKTYPE_LINUX_SLL:
     case LINKTYPE_LINUX_SLL2:
       return cookedProtocol(l, protocol);
@@ -221,6 +257,7 @@ export function isProtocol(l: Link, protocol: number): Cond | undefined {
 
 /** An 802.3 frame with an 802.2 header. */
 export function isLlc(l: Link): Cond | undefined {
+  if (isWlan(l)) return isData(l.header);
   if (l.type !== LINKTYPE_ETHERNET || l.labels > 0) return undefined;
   return and(not(greater(l.typeAt, 2, ETHERMTU)), not(equal(l.payload, 2, 0xffff)));
 }

@@ -8,6 +8,7 @@ import {
   ETHERTYPE_MPLS,
   ETHERTYPE_PPPOES,
   ETHERTYPE_VLAN,
+  isWlan,
   LINKTYPE_ETHERNET,
   LINKTYPE_PPP,
   network,
@@ -31,12 +32,12 @@ function limit(scope: Scope, e: Nest, max: number, what: string): void {
 function vlan(scope: Scope, e: Nest): Cond {
   const { link } = scope;
   if (link.labels > 0) scope.fail('no VLAN match after MPLS', e);
-  if (link.type !== LINKTYPE_ETHERNET) scope.fail(`no VLAN support for ${link.name}`, e);
+  if (link.type !== LINKTYPE_ETHERNET && !isWlan(link)) scope.fail(`no VLAN support for ${link.name}`, e);
   limit(scope, e, 0xfff, 'VLAN tag');
   const types = [ETHERTYPE_VLAN, ETHERTYPE_8021AD, ETHERTYPE_QINQ];
   const tagged = types.map((type) => scope.protocol(type, e)).reduce((all, one) => or(all, one));
   scope.link = { ...link, typeAt: beyond(link.typeAt, 4), payload: beyond(link.payload, 4) };
-  return e.number === undefined ? tagged : and(tagged, equal(link.payload, 2, e.number, 0xfff));
+  return e.number === undefined ? tagged : and(tagged, equal(network(link), 2, e.number, 0xfff));
 }
 
 function mpls(scope: Scope, e: Nest): Cond {

@@ -11,6 +11,7 @@ import { parseIpv6 } from '../../wire/address.ts';
 import type { Arith, ArithOp, Direction, Expr, Id, Qualifiers, RelOp } from './ast.ts';
 import { CONSTANTS, FOREIGN, KEYWORDS, PROTOS, WLAN_DIRECTIONS } from './keywords.ts';
 import { FilterError, type Token, tokenize } from './lexer.ts';
+import { anySubtype, DIRECTION_VALUES, frameSubtype, frameType } from './wlan.ts';
 
 /** Parentheses and negations inside each other. */
 const MAX_DEPTH = 200;
@@ -304,6 +305,18 @@ class Parser {
       case 'geneve':
         this.#at++;
         return { kind: 'nest', what: text, number: this.#maybeNumber(), at };
+      case 'type':
+      case 'subtype':
+        return this.#frameType();
+      case 'dir':
+      case 'direction': {
+        this.#at++;
+        const value = this.#wlanWord(
+          (word) => (typeof word === 'number' ? word : DIRECTION_VALUES.get(word)),
+          'direction',
+        );
+        return { kind: 'wlan', byte: 1, value, mask: 3, at };
+      }
       case 'pppoed':
         this.#at++;
         return { kind: 'pppoed', at };
@@ -317,6 +330,32 @@ class Parser {
       default:
         return undefined;
     }
+  }
+
+  /** A name or number of 802.11 frames. */
+  #wlanWord(meaning: (word: string | number) => number | undefined, what: string): number {
+    const token = this.#token;
+    const word = token.kind === 'number' ? this.#number() : token.text;
+    if (typeof word === 'string') {
+      if (token.kind !== 'word' && token.kind !== 'name') return this.#expected(`an 802.11 ${what}`);
+      this.#at++;
+    }
+    const value = meaning(word);
+    return value ?? this.fail(`unknown 802.11 ${what} "${token.text}"`, token);
+  }
+
+  /** `type mgt`, `type mgt subtype beacon`, `subtype beacon`. */
+  #frameType(): Expr {
+    const { at } = this.#token;
+    if (this.#accept('subtype')) {
+      const value = this.#wlanWord((word) => (typeof word === 'string' ? anySubtype(word) : undefined), 'subtype');
+      return { kind: 'wlan', byte: 0, value, mask: 0xfc, at };
+    }
+    this.#at++;
+    const type = this.#wlanWord(frameType, 'type');
+    if (!this.#accept('subtype')) return { kind: 'wlan', byte: 0, value: type, mask: 0x0c, at };
+    const value = this.#wlanWord((word) => frameSubtype(type, word), 'subtype');
+    return { kind: 'wlan', byte: 0, value, mask: 0xfc, at };
   }
 
   /** `src port`, `net`, `proto`: undefined when there are none. */
@@ -336,9 +375,10 @@ class Parser {
   #direction(): Direction {
     const { kind, text } = this.#token;
     if (kind !== 'word') return '';
-    if (WLAN_DIRECTIONS.has(text)) {
+    const field = WLAN_DIRECTIONS.get(text);
+    if (field !== undefined) {
       this.#at++;
-      return 'wlan';
+      return field;
     }
     if (text !== 'src' && text !== 'dst') return '';
     const other = text === 'src' ? 'dst' : 'src';

@@ -126,11 +126,53 @@ describe('filter expressions', () => {
     );
     expect(problem('mpls and arp')).toBe('unsupported protocol over mpls, at character 10');
     expect(problem('ether host 00:00:00:00:00:01', { linkType: 101 })).toBe(
-      'ethernet addresses supported only on ethernet, at character 12',
+      'ethernet addresses supported only on ethernet and 802.11, at character 12',
     );
-    expect(problem('ip', { linkType: 127 })).toBe('netloom does not support filters for link type 127, at character 1');
+    expect(problem('ip', { linkType: 147 })).toBe('netloom does not support filters for link type 147, at character 1');
     expect(problem('('.repeat(300))).toMatch(/^more than 200 parentheses/);
     expect(problem('tcp$')).toBe('unexpected "$", at character 4');
+  });
+
+  it('look into 802.11 frames, bare and behind a radiotap header', () => {
+    const address = ['020000000001', '020000000002', '020000000003', '020000000004'];
+    const mac = (control: string): string => `${control} 0000 ${address.slice(0, 3).join(' ')} 1000`;
+    const snap = (type: string): string => `aaaa 03 000000 ${type}`;
+    const frames: Readonly<Record<string, string>> = {
+      beacon: `${mac('8000')} ${'00'.repeat(20)}`,
+      up: `${mac('0801')} ${snap('0800')} ${ip4(6, tcp(40000, 80))}`,
+      qos: `${mac('8802')} 0000 ${snap('86dd')} ${ip6(6, tcp(22, 80))}`,
+      padded: `${mac('8802')} 0000 0000 ${snap('86dd')} ${ip6(6, tcp(22, 80))}`,
+      vlan: `${mac('0801')} ${snap('8100')} 0064 0800 ${ip4(6, tcp(40000, 80))}`,
+      ack: `d400 0000 ${address[1]}`,
+    };
+    const radiotap: Readonly<Record<string, string>> = {
+      bare: '0000 0800 00000000',
+      flags: '0000 0c00 02000000 20000000',
+      time: '0000 1400 03000000 0000000000000000 20000000',
+    };
+    const find = (expression: string, header = ''): string[] => {
+      const program = compileFilter(expression, { linkType: header === '' ? 105 : 127 });
+      expect(checkClassic(program), expression).toBe(0);
+      return Object.keys(frames).filter((name) => accepts(program, hex(`${header} ${frames[name]}`)));
+    };
+    for (const header of ['', radiotap.bare]) {
+      expect(find('type mgt', header)).toEqual(['beacon']);
+      expect(find('subtype ack', header)).toEqual(['ack']);
+      expect(find('type data subtype qos-data', header)).toEqual(['qos', 'padded']);
+      expect(find('dir tods', header)).toEqual(['up', 'vlan']);
+      expect(find('tcp port 80', header)).toEqual(['up', 'qos']);
+      expect(find('vlan 100 and tcp', header)).toEqual(['vlan']);
+      expect(find('wlan src 02:00:00:00:00:03', header)).toEqual(['qos', 'padded']);
+      expect(find('wlan addr1 02:00:00:00:00:02', header)).toEqual(['ack']);
+      expect(find('wlan ta 02:00:00:00:00:02', header)).toEqual(['up', 'qos', 'padded', 'vlan']);
+    }
+    expect(find('ip6', radiotap.flags)).toEqual(['padded']);
+    expect(find('ip6', radiotap.time)).toEqual(['padded']);
+    expect(find('radio[2] = 20 and type mgt', radiotap.time)).toEqual(['beacon']);
+    expect(problem('type nonsense', { linkType: 105 })).toBe('unknown 802.11 type "nonsense", at character 6');
+    expect(problem('wlan ra 02:00:00:00:00:01')).toBe(
+      "'ra' is only supported on 802.11 with 802.11 headers, at character 9",
+    );
   });
 
   it('ask a live socket for the packet’s direction', () => {
