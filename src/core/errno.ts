@@ -32,6 +32,7 @@ export const ENAMETOOLONG = 36;
 export const ELOOP = 40;
 export const ENOMSG = 42;
 export const ENODATA = 61;
+export const ENONET = 64;
 export const EPROTO = 71;
 export const EBADMSG = 74;
 export const EOVERFLOW = 75;
@@ -86,6 +87,7 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [ELOOP, 'Too many levels of symbolic links'],
   [ENOMSG, 'No message of desired type'],
   [ENODATA, 'No data available'],
+  [ENONET, 'Machine is not on the network'],
   [EPROTO, 'Protocol error'],
   [EBADMSG, 'Bad message'],
   [EOVERFLOW, 'Value too large for defined data type'],

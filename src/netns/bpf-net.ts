@@ -2,6 +2,7 @@
 import { type NetDevice as BpfDevice, type NetHooks, NO_NET } from '../bpf/runtime/net.ts';
 import { ENODEV } from '../core/errno.ts';
 import { ARPHRD_ETHER, ARPHRD_LOOPBACK } from '../device/device.ts';
+import { hostConntrack } from './bpf-ct.ts';
 import { BpfFib } from './bpf-fib.ts';
 import type { Host } from './host.ts';
 
@@ -12,6 +13,7 @@ export function hostNet(host: Host): NetHooks {
   const fib = new BpfFib(host);
   return {
     ...NO_NET,
+    conntrack: hostConntrack(host.conntrack),
     device(ifindex): BpfDevice | undefined {
       const dev = host.devices.get(ifindex);
       if (dev === undefined) return undefined;

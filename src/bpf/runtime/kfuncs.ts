@@ -15,6 +15,7 @@ import {
   readDynptr,
   skbWritable,
 } from './helpers/dynptr.ts';
+import { conntrackKfuncs } from './kfuncs-ct.ts';
 import { stringKfuncs } from './kfuncs-string.ts';
 import type { Run } from './run.ts';
 
@@ -145,13 +146,14 @@ const table: readonly (readonly [string, HelperImpl])[] = [
   ['bpf_local_irq_restore', nothing],
   ['bpf_cast_to_kern_ctx', same],
   ['bpf_rdonly_cast', same],
+  ['bpf_xdp_pull_data', int((run, _xdp, length) => (length >>> 0 > run.slab.len(run.packet) ? -EINVAL : 0), true)],
   // No device here stamps, hashes or untags.
   ['bpf_xdp_metadata_rx_timestamp', unsupported],
   ['bpf_xdp_metadata_rx_hash', unsupported],
   ['bpf_xdp_metadata_rx_vlan_tag', unsupported],
 ];
 
-export const KFUNCS: KfuncTable = new Map([...table, ...stringKfuncs]);
+export const KFUNCS: KfuncTable = new Map([...table, ...conntrackKfuncs, ...stringKfuncs]);
 
 /** Why a kernel function cannot be called, '' when it can. */
 export function unsupportedKfunc(name: string): string {

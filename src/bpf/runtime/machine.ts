@@ -83,6 +83,8 @@ export class Machine implements MapHost {
   readonly programs: (MachineProgram | undefined)[] = [];
   /** Waits with freed memory until no program runs. */
   readonly grace: Grace;
+  /** Kernel objects that programs hold, by the address they know them by. */
+  readonly objects: Map<number, unknown> = new Map();
   /** Timers of map values by address. */
   readonly timers: Map<number, Timer> = new Map();
   readonly #idle: Run[] = [];

@@ -27,9 +27,30 @@ export type SocketQuery = {
   readonly anyState: boolean;
 };
 
+/** A connection asked for: addresses and ports in memory as `struct bpf_sock_tuple`. */
+export type CtQuery = {
+  readonly family: 2 | 10;
+  /** Address of the tuple. */
+  readonly tuple: number;
+  readonly l4proto: number;
+  readonly zone: number;
+};
+
+/** The host's connections. Entries are the host's own objects; numbers returned are 0 or -errno. */
+export type Conntrack = {
+  lookup(query: CtQuery): { readonly entry: unknown; readonly dir: number } | number;
+  /** An entry that is not in the table yet; undefined when it is full. */
+  create(query: CtQuery): unknown;
+  insert(entry: unknown): number;
+  setTimeout(entry: unknown, ms: number): number;
+  setStatus(entry: unknown, status: number): number;
+};
+
 /** Numbers returned are 0 or -errno unless said otherwise; sockets are addresses of a `struct bpf_sock`, 0 for none. */
 export type NetHooks = {
   device(ifindex: number): NetDevice | undefined;
+  /** Connection tracking, where there is some. */
+  readonly conntrack?: Conntrack;
   /** bpf_fib_lookup over the `struct bpf_fib_lookup` at `params`: BPF_FIB_LKUP_RET_* or -errno. */
   fibLookup(run: Run, params: number, flags: number): number;
   /** The program asked for a copy of its packet to go out (or, BPF_F_INGRESS, come in) on a device; the callee owns `packet`. */
