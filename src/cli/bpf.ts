@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { addAsm } from './bpf/asm.ts';
 import { addDisasm } from './bpf/disasm.ts';
 import { addFilter } from './bpf/filter.ts';
+import { addInLab } from './bpf/in-lab.ts';
 import { addRun } from './bpf/run.ts';
 import { addVerify } from './bpf/verify.ts';
 import { addWasm } from './bpf/wasm.ts';
@@ -18,5 +19,6 @@ export function addBpf(program: Command): void {
   addDisasm(bpf);
   addAsm(bpf);
   addFilter(bpf);
+  addInLab(program, bpf);
   for (const command of bpf.commands) command.exitOverride();
 }
