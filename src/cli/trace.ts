@@ -6,15 +6,13 @@ import { labIo } from './lab.ts';
 const HELP = `
 Usage: netloom trace PROGRAM LAB.yml [--on HOST] [--for SECONDS] [--seed N] [NODE -- COMMAND...]
        netloom trace -f FILE LAB.yml ...
+       netloom trace -l              (the points, with their arguments)
 
 Attaches a tracing program (a part of bpftrace's language) to the hosts of a lab, brings the lab up, runs a command on one
 of its nodes, and prints what the program found. The program is eBPF, and checked by the verifier like any other.
   --on HOST      only what happens on this host
   --for SECONDS  let this much more time pass
   --seed N       seed of all randomness
-
-Points: kfree_skb consume_skb netif_receive_skb net_dev_queue net_dev_start_xmit nf_hook nft_rule icmp_send, and the
-functions ip_rcv ip_forward ip_local_deliver ip_output icmp_rcv udp_rcv tcp_v4_rcv arp_rcv (ipv6_rcv, ip6_forward...).
 
 Exit code: that of the command, else 0; 2 bad input.
 Examples:  netloom trace 'kfree_skb { @[host, args.reason] = count(); }' lab.yml staff -- ping -c 2 10.0.20.10

@@ -49,6 +49,15 @@ test('the exit code is that of the command', () => {
   expect(trace('BEGIN { }', 'lab.yml', 'a', '--', 'ping', '-c', '1', '-W', '1', '10.0.0.9').code).toBe(1);
 });
 
+test('the points are listed with their arguments', () => {
+  const { code, out } = trace('-l');
+  expect(code).toBe(0);
+  expect(out).toContain(
+    'tracepoint:skb:kfree_skb(struct sk_buff *skb, void *location, enum skb_drop_reason reason, struct sock *rx_sk)\n',
+  );
+  expect(out).toContain('fentry:ip_rcv(struct sk_buff *skb, struct net_device *dev)\n');
+});
+
 test('what is wrong is pointed out', () => {
   expect(trace('kfree_skb { @ = args.nothing }', 'lab.yml')).toMatchObject({
     code: 2,

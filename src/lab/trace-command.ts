@@ -2,16 +2,19 @@
  * `netloom trace` as a function: a tracing program over the hosts of a lab, from before it starts.
  *
  *     netloom trace PROGRAM LAB.yml [--on HOST] [--for SECONDS] [--seed N] [NODE -- COMMAND...]
+ *     netloom trace -l
  *
  * Exit codes: 0, that of the command if there is one, 2 bad input.
  */
+import { TRACE_POINTS, type TypeRef } from '../bpf/btf-types/index.ts';
 import { TraceError } from '../bpf/trace/index.ts';
 import { KernelError } from '../core/errno.ts';
+import { LIVE_POINTS } from '../netns/trace-points.ts';
 import { startTrace } from '../netns/trace-session.ts';
 import { guarded, type LabIo, open, Usage } from './commands.ts';
 
 const USAGE =
-  'usage: netloom trace PROGRAM|-f FILE LAB.yml [--on HOST] [--for SECONDS] [--seed N] [NODE -- COMMAND...]\n';
+  'usage: netloom trace PROGRAM|-f FILE LAB.yml [--on HOST] [--for SECONDS] [--seed N] [NODE -- COMMAND...]\n       netloom trace -l\n';
 
 type Args = {
   readonly text: string;
@@ -76,9 +79,31 @@ function pointOut(text: string, { message, line, column }: TraceError): string {
   return `program:${line}:${column}: ${message}\n  ${source}\n  ${' '.repeat(column - 1)}^\n`;
 }
 
+/** A C type of the tables. */
+function typeText(type: TypeRef | undefined): string {
+  if (type === undefined) return 'void';
+  if (type.kind === 'pointer') return `${typeText(type.to)}${type.to?.kind === 'pointer' ? '' : ' '}*`;
+  return type.kind === 'int' ? type.name : `${type.kind} ${type.name}`;
+}
+
+/** The points that programs can be attached to, with their arguments. */
+function points(): string {
+  return [...TRACE_POINTS.values()]
+    .filter((point) => LIVE_POINTS.has(point.name))
+    .map(({ name, group, args }) => {
+      const list = args.map((arg) => `${typeText(arg.type).replace(/([^*])$/, '$1 ')}${arg.name}`).join(', ');
+      return `${group === '' ? 'fentry' : `tracepoint:${group}`}:${name}(${list})\n`;
+    })
+    .join('');
+}
+
 /** `netloom trace`. */
 export function runTrace(argv: readonly string[], io: LabIo): number {
   return guarded(io, () => {
+    if (argv.length === 1 && argv[0] === '-l') {
+      io.stdout(points());
+      return 0;
+    }
     const args = parse(argv, io);
     const net = open(args.lab, io, args.seed);
     const known = net.hosts.map((host) => host.name);

@@ -20,7 +20,7 @@ import {
 import { TraceScene } from './trace-scene.ts';
 
 /** Points that some place of the stack hits. */
-const LIVE: ReadonlySet<string> = new Set([
+export const LIVE_POINTS: ReadonlySet<string> = new Set([
   'netif_receive_skb',
   'net_dev_queue',
   'net_dev_start_xmit',
@@ -82,7 +82,7 @@ export class TracePoints implements ProbeSink {
     const { type, target = '', expectedAttachType } = loaded.spec;
     const point = tracePoint(target);
     if (point === undefined) throw new KernelError(EINVAL, `netloom has no tracing point '${target}'`);
-    if (!LIVE.has(point.name))
+    if (!LIVE_POINTS.has(point.name))
       throw new KernelError(EOPNOTSUPP, `netloom does not hit the tracing point ${point.name} yet`);
     if (type === BPF_PROG_TYPE_TRACING && expectedAttachType === BPF_TRACE_FEXIT)
       throw new KernelError(EOPNOTSUPP, 'netloom does not run programs at the end of functions yet');
