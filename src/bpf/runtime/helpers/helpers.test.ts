@@ -135,3 +135,17 @@ test('bpf_loop gives up at more than eight million turns', () => {
   run.callback = (_fn, i) => (i === 3 ? 1 : 0);
   expect(call(run, 181, 10, 1, 0, 0)).toBe(4);
 });
+
+test('an outer IPv4 header without a checksum gets one', () => {
+  const run = newRun();
+  const p = run.slab.from(Uint8Array.from({ length: 20 }, (_, i) => (i === 0 ? 0x45 : i)));
+  run.packet = p;
+  run.progType = 12;
+  run.ctx = run.machine.heap.alloc(192);
+  const header = run.machine.heap.alloc(24);
+  run.u8.set([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2], header);
+  expect(call(run, 73, run.ctx, 2, header, 20)).toBe(0);
+  expect(run.slab.len(p)).toBe(40);
+  expect(csumFold(csumPartial(run.dv, run.slab.head(p), 20, 0))).toBe(0);
+  expect(call(run, 73, run.ctx, 0, header, 20)).toBe(-22);
+});

@@ -8,6 +8,7 @@ import { clockHelpers } from './clock.ts';
 import { controlHelpers } from './control.ts';
 import { dynptrHelpers } from './dynptr.ts';
 import { eventHelpers } from './events.ts';
+import { lwtHelpers } from './lwt.ts';
 import { mapHelpers } from './maps.ts';
 import { netHelpers } from './net.ts';
 import { redirectHelpers } from './redirect.ts';
@@ -32,6 +33,7 @@ export const HELPERS: HelperTable = new Map([
   ...xdpHelpers,
   ...redirectHelpers,
   ...tunnelHelpers,
+  ...lwtHelpers,
   ...netHelpers,
   ...eventHelpers,
   ...dynptrHelpers,

@@ -87,6 +87,8 @@ function setsockopt(run: Run, target: number, level: number, name: number, at: n
 /** Casts of a socket to one protocol's: only full TCP sockets have more to show. */
 const cast: HelperImpl = { call: (run, sk) => socket(run, run.machine.net.fullSocket(sk >>> 0)), ret: 'u32' };
 
+const none: HelperImpl = { call: () => 0, ret: 'u32' };
+
 export const netHelpers: HelperTable = new Map<number, HelperImpl>([
   [69, { call: fibLookup, ret: 'int' }],
   [163, { call: checkMtu, ret: 'int', wide: wide(5) }],
@@ -106,6 +108,11 @@ export const netHelpers: HelperTable = new Map<number, HelperImpl>([
   [95, cast],
   [96, { call: tcpSock, ret: 'u32' }],
   [98, { call: (run, sk) => socket(run, run.machine.net.listenerOf(sk >>> 0)), ret: 'u32' }],
+  // Time-wait, request, unix and mptcp sockets: there are none.
+  [138, none],
+  [139, none],
+  [178, none],
+  [196, none],
   [136, cast],
   [137, cast],
   [140, cast],

@@ -1,7 +1,7 @@
 /**
  * Helpers about what stands beside a packet's bytes: hash, type, time stamp, ECN, cgroup and route class.
  */
-import { EINVAL, EOPNOTSUPP } from '../../../core/errno.ts';
+import { EINVAL, ENOENT, EOPNOTSUPP } from '../../../core/errno.ts';
 import { jhash } from '../../../core/jhash.ts';
 import { NO_OFFSET, PACKET_OTHERHOST } from '../../../core/slab.ts';
 import { networkAt, refresh, SKB } from '../ctx.ts';
@@ -110,6 +110,12 @@ function setTstamp(run: Run, _skb: number, low: number, type: number): number {
   return 0;
 }
 
+/** No packet has gone through IPsec here. */
+function xfrmState(run: Run, _skb: number, _index: number, to: number, size: number): number {
+  run.u8.fill(0, to >>> 0, (to >>> 0) + size);
+  return -EINVAL;
+}
+
 const zero = (ret: 'u32' | 'u64'): HelperImpl => ({ call: (run) => run.ret64(0), ret });
 
 export const skbMetaHelpers: HelperTable = new Map<number, HelperImpl>([
@@ -120,6 +126,8 @@ export const skbMetaHelpers: HelperTable = new Map<number, HelperImpl>([
   [97, { call: ecnSetCe, ret: 'int', movesPacket: true }],
   [192, { call: setTstamp, ret: 'int', wide: wide(2) }],
   [24, { call: (run) => (run.slab.rtType(run.packet) === 0 ? 0 : run.slab.classid(run.packet)), ret: 'u32' }],
+  [66, { call: xfrmState, ret: 'int' }],
+  [33, { call: () => -ENOENT, ret: 'int' }],
   // No cgroups: everything runs in the root.
   [17, zero('u32')],
   [151, zero('u64')],
