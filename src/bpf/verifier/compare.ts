@@ -45,16 +45,17 @@ class IdMap {
   constructor(v: Verifier) {
     this.#nameless = v.idGenerator;
   }
-  readonly #there = new Map<number, number>();
-  readonly #back = new Map<number, number>();
+  /** Pairs of a recorded id and a present one: few, and a map for each comparison would cost more than it finds. */
+  readonly #pairs: number[] = [];
   same(old: number, cur: number): boolean {
     if ((old === 0) !== (cur === 0)) return false;
     if (old === 0) return true;
-    const known = this.#there.get(old);
-    if (known !== undefined) return known === cur;
-    if (this.#back.has(cur)) return false;
-    this.#there.set(old, cur);
-    this.#back.set(cur, old);
+    const pairs = this.#pairs;
+    for (let i = 0; i < pairs.length; i += 2) {
+      if (pairs[i] === old) return pairs[i + 1] === cur;
+      if (pairs[i + 1] === cur) return false;
+    }
+    pairs.push(old, cur);
     return true;
   }
   /** A scalar without an id stands alone, and may not stand for two linked ones. */

@@ -42,9 +42,17 @@ const ARGUMENTS = 0b111110;
 class Tracked {
   frame: number;
   readonly regs: number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
-  readonly slots: Set<number>[] = Array.from({ length: 9 }, () => new Set<number>());
+  readonly #slots: (Set<number> | undefined)[] = [];
   constructor(frame: number) {
     this.frame = frame;
+  }
+  slots(frame: number): Set<number> {
+    let slots = this.#slots[frame];
+    if (slots === undefined) {
+      slots = new Set();
+      this.#slots[frame] = slots;
+    }
+    return slots;
   }
   has(reg: number): boolean {
     return (this.regs[this.frame] & (1 << reg)) !== 0;
@@ -61,7 +69,7 @@ class Tracked {
     this.regs[frame] &= ~(1 << reg);
   }
   get empty(): boolean {
-    for (let f = this.frame; f >= 0; f--) if (this.regs[f] !== 0 || this.slots[f].size > 0) return false;
+    for (let f = this.frame; f >= 0; f--) if (this.regs[f] !== 0 || this.slots(f).size > 0) return false;
     return true;
   }
   /** Linked registers: one precise, all precise. */
@@ -73,16 +81,16 @@ class Tracked {
       any =
         linked[i + 1] < SLOT
           ? (this.regs[linked[i]] & (1 << linked[i + 1])) !== 0
-          : this.slots[linked[i]].has(linked[i + 1] - SLOT);
+          : this.slots(linked[i]).has(linked[i + 1] - SLOT);
     if (!any) return;
     for (let i = 0; i < linked.length; i += 2)
       if (linked[i + 1] < SLOT) this.add(linked[i + 1], linked[i]);
-      else this.slots[linked[i]].add(linked[i + 1] - SLOT);
+      else this.slots(linked[i]).add(linked[i + 1] - SLOT);
   }
   text(frame: number = this.frame): { regs: string; slots: string } {
     const regs: string[] = [];
     for (let i = 0; i <= 10; i++) if ((this.regs[frame] & (1 << i)) !== 0) regs.push(`r${i}`);
-    const slots = [...this.slots[frame]].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
+    const slots = [...this.slots(frame)].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
     return { regs: regs.join(','), slots: slots.join(',') };
   }
 }
@@ -117,7 +125,7 @@ function backOverInsn(v: Verifier, insn: Insn, pc: number, later: number, step: 
         return backOverLoad(dst, step, t);
       // Storing through a register that is traced: a pointer made from a difference of pointers.
       if (t.has(dst)) return false;
-      if (step === undefined || step.spi < 0 || !t.slots[step.frame].delete(step.spi)) return true;
+      if (step === undefined || step.spi < 0 || !t.slots(step.frame).delete(step.spi)) return true;
       if (classOf(insn) === BPF_STX) t.addAny(src);
       return true;
     case BPF_JMP:
@@ -138,7 +146,7 @@ function backOverLoad(dst: number, step: Step | undefined, t: Tracked): boolean 
   if (!t.has(dst)) return true;
   t.drop(dst);
   // Only what was spilled can be traced further; other memory is not tracked.
-  if (step !== undefined && step.spi >= 0) t.slots[step.frame].add(step.spi);
+  if (step !== undefined && step.spi >= 0) t.slots(step.frame).add(step.spi);
   return true;
 }
 
@@ -153,7 +161,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
       if (later !== pc + 1 || t.frame > 0) {
         // Out of the called function, to its caller: arguments stand in the caller's registers.
         if (t.frame === 0) return false;
-        if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots[t.frame].size > 0) return false;
+        if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots(t.frame).size > 0) return false;
         const args = t.regs[t.frame];
         t.regs[t.frame] = 0;
         t.frame--;
@@ -165,7 +173,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
     if (callsSyncCallback(insn, v.spec) && pc !== later - 1) {
       // Into the callback from the helper: its arguments are the helper's making.
       if (t.frame === 0) return false;
-      if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots[t.frame].size > 0) return false;
+      if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots(t.frame).size > 0) return false;
       t.regs[t.frame] = 0;
       t.frame--;
       return true;
@@ -185,7 +193,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
     t.drop(0);
     t.frame++;
     t.regs[t.frame] = 0;
-    t.slots[t.frame].clear();
+    t.slots(t.frame).clear();
     if (result) t.add(0);
     return true;
   }
@@ -224,7 +232,7 @@ function markIn(state: State, t: Tracked, f: number): boolean {
   const frame = state.frames[f];
   if (frame === undefined) {
     t.regs[f] = 0;
-    t.slots[f].clear();
+    t.slots(f).clear();
     return false;
   }
   for (let i = 0; i <= 10; i++) {
@@ -236,9 +244,9 @@ function markIn(state: State, t: Tracked, f: number): boolean {
       fresh = true;
     }
   }
-  for (const spi of [...t.slots[f]]) {
+  for (const spi of [...t.slots(f)]) {
     const slot = frame.stack[spi];
-    if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.slots[f].delete(spi);
+    if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.slots(f).delete(spi);
     else {
       slot.reg.precise = true;
       fresh = true;
@@ -324,7 +332,7 @@ export function markPrecise(v: Verifier, regno: number): void {
 export function markSlotPrecise(v: Verifier, frame: number, spi: number): void {
   if (!v.bpfCapable) return;
   const t = new Tracked(v.state.depth);
-  t.slots[frame].add(spi);
+  t.slots(frame).add(spi);
   trace(v, v.state, t, v.insn);
 }
 
@@ -342,7 +350,7 @@ export function propagatePrecision(v: Verifier, old: State, state: State): boole
     }
     frame.stack.forEach((slot, spi) => {
       if (!slot.spilledScalar || !slot.reg.precise) return;
-      t.slots[f].add(spi);
+      t.slots(f).add(spi);
       names.push(`fp-${(spi + 1) * 8}`);
     });
     if (names.length > 0 && v.log.everyPath) v.log.write(`frame ${f}: propagating ${names.join(',')}\n`);
