@@ -106,7 +106,7 @@ function* judge(row: Row, packets: readonly Uint8Array[]): Iterable<CaseResult> 
     } catch (error) {
       reason = (error as Error).message;
     }
-    // Facts that struct __sk_buff does not have.
+    // A fact that no program can learn.
     if (reason.startsWith('netloom does not support')) yield { ...result(mode, reason), informal: true };
     else yield result(mode, reason);
   }

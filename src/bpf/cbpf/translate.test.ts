@@ -121,6 +121,35 @@ describe('a translated program', () => {
     expect(accepted).toBeGreaterThan(40);
   });
 
+  it('finds the netlink attributes that the classic one finds, among damaged ones too', () => {
+    const s = system();
+    const small = fc.integer({ min: 0, max: 28 });
+    const attribute = fc.tuple(fc.oneof(small, fc.constantFrom(4, 8, 12)), fc.integer({ min: 0, max: 3 }), small);
+    const length = fc.oneof(fc.constantFrom(14, 22, 30), fc.integer({ min: 0, max: 64 }), fc.constant(0xffff_ffff));
+    let found = 0;
+    fc.assert(
+      fc.property(
+        fc.array(attribute, { maxLength: 5 }),
+        fc.constantFrom(12, 16),
+        length,
+        fc.integer({ min: 0, max: 3 }),
+        (attributes, what, from, type) => {
+          const bytes = new Uint8Array([
+            ...new Array<number>(14).fill(0),
+            ...attributes.flatMap(([size, kind, fill]) => [size, 0, kind, 0, fill, 0, kind, 0]),
+          ]);
+          const imm = (code: number, value: number): ClassicInsn => ({ code, jt: 0, jf: 0, k: value });
+          const insns = [imm(0, from), imm(1, type), imm(0x20, 0xffff_f000 + what), imm(0x16, 0)];
+          const expected = runClassic(insns, { bytes });
+          if (expected !== 0) found++;
+          for (const mode of MODES) expect(onSocket(s, insns, mode)({ bytes }), mode).toBe(expected);
+        },
+      ),
+      { numRuns: 120 },
+    );
+    expect(found).toBeGreaterThan(0);
+  });
+
   it('may be a compiled filter expression with tunnels and header chains', () => {
     const s = system();
     const bytes = new Uint8Array(

@@ -4,17 +4,21 @@
  */
 import {
   BPF_ABS,
+  BPF_ADD,
   BPF_ALU,
   BPF_ALU64,
   BPF_AND,
   BPF_B,
   BPF_CALL,
   BPF_DIV,
+  BPF_DW,
   BPF_END,
   BPF_EXIT,
+  BPF_H,
   BPF_IMM,
   BPF_IND,
   BPF_JA,
+  BPF_JCOND,
   BPF_JEQ,
   BPF_JGE,
   BPF_JGT,
@@ -23,6 +27,8 @@ import {
   BPF_JMP,
   BPF_JMP32,
   BPF_JNE,
+  BPF_JSGT,
+  BPF_JSLT,
   BPF_K,
   BPF_LD,
   BPF_LDX,
@@ -33,6 +39,7 @@ import {
   BPF_NEG,
   BPF_ST,
   BPF_STX,
+  BPF_SUB,
   BPF_W,
   BPF_X,
   BPF_XOR,
@@ -75,6 +82,8 @@ const CTX = 6;
 const FP = 10;
 /** Of values for the moment. */
 const TMP = 8;
+/** Of the search for attributes: where it is. */
+const AT = 9;
 
 const HELPER_GET_PRANDOM_U32 = 7;
 const HELPER_GET_SMP_PROCESSOR_ID = 8;
@@ -96,8 +105,6 @@ const SWAPPED_FIELDS: ReadonlyMap<number, number> = new Map([
 const IFINDEX_FIELD = 40;
 
 const UNSUPPORTED: ReadonlyMap<number, string> = new Map([
-  [SKF_AD_NLATTR, 'SKF_AD_NLATTR'],
-  [SKF_AD_NLATTR_NEST, 'SKF_AD_NLATTR_NEST'],
   [SKF_AD_HATYPE, 'SKF_AD_HATYPE'],
   [SKF_AD_PAY_OFFSET, 'SKF_AD_PAY_OFFSET'],
 ]);
@@ -129,11 +136,111 @@ function ancillary(what: number): Insn[] {
       return [insn(BPF_JMP | BPF_CALL, 0, 0, 0, HELPER_GET_SMP_PROCESSOR_ID)];
     case SKF_AD_RANDOM:
       return [insn(BPF_JMP | BPF_CALL, 0, 0, 0, HELPER_GET_PRANDOM_U32)];
+    case SKF_AD_NLATTR:
+      return attribute(false);
+    case SKF_AD_NLATTR_NEST:
+      return attribute(true);
     case SKF_AD_ALU_XOR_X:
       return [insn(BPF_ALU | BPF_XOR | BPF_X, A, X)];
     default:
       return [movImm(A, 0)];
   }
+}
+
+/** Words of stack behind M, for the search of attributes. */
+const LENGTH_AT = -72;
+const END_AT = -80;
+
+/**
+ * Searches the netlink attributes from A on for one of type X; with `nested`, those inside the attribute at A. A becomes its
+ * offset, or 0. LD_IND reads in network order and ends the program outside the packet, so lengths are compared first.
+ */
+function attribute(nested: boolean): Insn[] {
+  const half = (distance: number): Insn[] => [
+    insn(BPF_LD | BPF_IND | BPF_H, 0, AT, 0, distance),
+    insn(BPF_ALU64 | BPF_END | BPF_K, A, 0, 0, 16),
+  ];
+  const store = (off: number, reg: number): Insn => insn(BPF_STX | BPF_MEM_MODE | BPF_DW, FP, reg, off);
+  const fetch = (reg: number, off: number): Insn => insn(BPF_LDX | BPF_MEM_MODE | BPF_DW, reg, FP, off);
+  const sub = insn(BPF_ALU64 | BPF_SUB | BPF_X, 1, AT);
+  const parts: Part[] = [
+    insn(BPF_ALU | BPF_MOV | BPF_X, AT, A),
+    insn(BPF_LDX | BPF_MEM_MODE | BPF_W, 1, CTX, 0),
+    store(END_AT, 1),
+  ];
+  if (nested) {
+    parts.push(
+      sub,
+      { compare: BPF_JSLT, reg: 1, imm: 4, to: 'none' },
+      ...half(0),
+      fetch(1, END_AT),
+      sub,
+      { compare: BPF_JGT, reg: A, other: 1, to: 'none' },
+      // The attributes inside lie between its header and its end.
+      insn(BPF_ALU64 | BPF_ADD | BPF_X, A, AT),
+      store(END_AT, A),
+      insn(BPF_ALU64 | BPF_ADD | BPF_K, AT, 0, 0, 4),
+    );
+  }
+  parts.push(
+    'loop',
+    { compare: BPF_JCOND, reg: 0, imm: 0, to: 'none' },
+    fetch(1, END_AT),
+    sub,
+    { compare: BPF_JSLT, reg: 1, imm: 4, to: 'none' },
+    ...half(0),
+    { compare: BPF_JLT, reg: A, imm: 4, to: 'none' },
+    fetch(1, END_AT),
+    sub,
+    { compare: BPF_JSGT, reg: A, other: 1, to: 'none' },
+    store(LENGTH_AT, A),
+    ...half(2),
+    alu(BPF_AND, A, 0x3fff),
+    { compare: BPF_JEQ, reg: A, other: X, to: 'found' },
+    fetch(1, LENGTH_AT),
+    insn(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, 0, 3),
+    insn(BPF_ALU64 | BPF_AND | BPF_K, 1, 0, 0, -4),
+    insn(BPF_ALU64 | BPF_ADD | BPF_X, AT, 1),
+    { compare: BPF_JA, reg: 0, imm: 0, to: 'loop' },
+    'found',
+    insn(BPF_ALU | BPF_MOV | BPF_X, A, AT),
+    insn(BPF_JMP | BPF_JA, 0, 0, 1),
+    'none',
+    movImm(A, 0),
+  );
+  return resolve(parts);
+}
+
+/** An instruction, a label, or a jump to one. */
+type Part =
+  | Insn
+  | string
+  | {
+      readonly compare: number;
+      readonly reg: number;
+      readonly imm?: number;
+      readonly other?: number;
+      readonly to: string;
+    };
+
+function resolve(parts: readonly Part[]): Insn[] {
+  const labels = new Map<string, number>();
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === 'string') labels.set(part, at);
+    else at++;
+  }
+  const insns: Insn[] = [];
+  for (const part of parts) {
+    if (typeof part === 'string') continue;
+    if (!('compare' in part)) insns.push(part);
+    else {
+      const off = (labels.get(part.to) ?? 0) - insns.length - 1;
+      const operand = part.other === undefined ? BPF_K : BPF_X;
+      insns.push(insn(BPF_JMP | part.compare | operand, part.reg, part.other, off, part.imm));
+    }
+  }
+  return insns;
 }
 
 /** Everything but jumps. */
