@@ -7,7 +7,6 @@ import { checkMemAccess } from './memory.ts';
 import { typeName } from './print.ts';
 import { leaksPointer } from './read.ts';
 import {
-  baseType,
   isPacketPointer,
   PTR_TO_CTX,
   PTR_TO_FLOW_KEYS,
@@ -29,7 +28,7 @@ const NOT_ATOMIC: ReadonlySet<number> = new Set([
 ]);
 
 function checkPointer(v: Verifier, regno: number, reg: Reg, what: string): void {
-  if (NOT_ATOMIC.has(baseType(reg.type)) || isPacketPointer(reg.type))
+  if (NOT_ATOMIC.has(reg.type) || isPacketPointer(reg.type))
     v.reject(EACCES, `BPF_ATOMIC ${what} R${regno} ${typeName(reg.type)} is not allowed`);
 }
 

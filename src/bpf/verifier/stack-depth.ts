@@ -38,8 +38,7 @@ export function checkStackDepth(v: Verifier): void {
     const frames = [...chain, index];
     if (used > MAX_BPF_STACK) v.reject(EACCES, `combined stack size of ${frames.length} calls is ${used}. Too large`);
     for (const callee of calls[index]) {
-      if (frames.length >= MAX_CALL_FRAMES)
-        v.reject(E2BIG, `the call stack of ${frames.length + 1} frames is too deep !`);
+      if (frames.length >= MAX_CALL_FRAMES) v.reject(E2BIG, `the call stack of ${frames.length} frames is too deep !`);
       walk(callee, frames, used);
     }
   };
