@@ -130,6 +130,11 @@ await new Promise((closed) => {
 });
 server.closeAllConnections();
 server.close();
-rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+try {
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+} catch (problem) {
+  // A last process of Chromium's may still write there.
+  console.log(`left behind: ${profile} (${problem.code})`);
+}
 if (error !== undefined) console.error(`browser: ${error}`);
 process.exitCode = error !== undefined || differences > 0 ? 1 : 0;

@@ -6,7 +6,7 @@ import * as b from '../../wire/uapi/bpf.ts';
 import { type MapCore, type MapOps, refusing } from './core.ts';
 import { Elements } from './elements.ts';
 import { checkExists } from './hash.ts';
-import { ELEM_KEY } from './layout.ts';
+import { ELEM_KEY, MAP_ID } from './layout.ts';
 import { checkProgram, cookieOf, innerMaps, numberAndProgram, socketOf } from './slots.ts';
 
 /** What a type of these does with values. */
@@ -111,7 +111,7 @@ export function keyedMap(core: MapCore): KeyedOps {
         const at = (element + valueOffset) >>> 2;
         if (isDevices) {
           if (u32[at + 1] === id) u32[at + 1] = 0;
-        } else if (!isSockets && u32[u32[at] >>> 2] === id) remove(element + ELEM_KEY);
+        } else if (!isSockets && u32[(u32[at] >>> 2) + MAP_ID] === id) remove(element + ELEM_KEY);
       }
     },
     setSocket: (keyAt, sk, flags) => put(keyAt, [sk, 0], flags),

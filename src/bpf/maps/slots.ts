@@ -8,7 +8,7 @@ import type { MapSpec } from '../program.ts';
 import { nextIndex } from './array.ts';
 import { type MapCore, type MapOps, refusing } from './core.ts';
 import { ENOTSUPP } from './create.ts';
-import { MAP_STRIDE, MAP_VALUES } from './layout.ts';
+import { MAP_ID, MAP_STRIDE, MAP_VALUES } from './layout.ts';
 import type { BpfMap } from './map.ts';
 
 /** Largest queue of a cpumap entry. */
@@ -64,7 +64,7 @@ export function innerMaps(core: MapCore): Handles & { show(word: number): number
       if (map === undefined) return -EBADF;
       return spec.inner !== undefined && sameShape(spec.inner, map) ? map.address : -EINVAL;
     },
-    show: (word) => u32[word >>> 2],
+    show: (word) => u32[(word >>> 2) + MAP_ID],
   };
 }
 
