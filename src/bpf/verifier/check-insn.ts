@@ -191,5 +191,14 @@ export function checkEncodings(insns: readonly Insn[], context: ProgramContext):
 export function checkProgramInsns(insns: readonly Insn[], context: ProgramContext): number[] | InsnError {
   const starts = findSubprogs(insns, context);
   if (!Array.isArray(starts)) return starts;
-  return checkJumps(insns, starts) ?? checkEncodings(insns, context) ?? starts;
+  return checkStructure(insns, starts, context) ?? starts;
+}
+
+/** Where jumps go, and how instructions are encoded, once the functions are known. */
+export function checkStructure(
+  insns: readonly Insn[],
+  starts: readonly number[],
+  context: ProgramContext,
+): InsnError | undefined {
+  return checkJumps(insns, starts) ?? checkEncodings(insns, context);
 }

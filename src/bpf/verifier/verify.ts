@@ -6,12 +6,12 @@ import { E2BIG, EINVAL, ENOENT } from '../../core/errno.ts';
 import { BPF_PROG_TYPE_TRACING, PROG_TYPE_NAMES } from '../../wire/uapi/bpf.ts';
 import { disasmInsn } from '../asm/disassemble.ts';
 import { targetProblem } from '../btf-types/index.ts';
-import { BPF_COMPLEXITY_LIMIT_INSNS } from '../insn.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS, type Insn } from '../insn.ts';
 import type { LineInfo, ProgramSpec } from '../program.ts';
 import { checkLoad, needsBtf } from '../progtype/index.ts';
 import { checkKfuncKnown } from './call/kfunc.ts';
 import { checkCfg } from './cfg.ts';
-import { checkProgramInsns, isPseudoFunc, refuse } from './check-insn.ts';
+import { checkStructure, findSubprogs, isPseudoFunc, refuse } from './check-insn.ts';
 import { type Mode, Reject, type Subprog, Verifier } from './env.ts';
 import { explain } from './explain.ts';
 import { newFrame } from './frames.ts';
@@ -151,21 +151,24 @@ function check(v: Verifier): void {
   const count = spec.insns.length;
   if (count === 0 || count > (v.bpfCapable ? BPF_COMPLEXITY_LIMIT_INSNS : BPF_MAXINSNS)) v.reject(E2BIG, '');
   checkMayLoad(v);
-  const starts = checkProgramInsns(spec.insns, {
+  const context = {
     maps: spec.maps,
     bpfCapable: v.bpfCapable,
-    checkKfunc: (insn) => checkKfuncKnown(v, insn),
+    checkKfunc: (insn: Insn) => checkKfuncKnown(v, insn),
     // There are no kernel variables here.
-    checkBtfId: (pc) => {
+    checkBtfId: (pc: number) => {
       const { imm } = spec.insns[pc];
       return imm < 0
         ? refuse(`ldimm64 insn specifies invalid btf_id ${imm}.`, ENOENT)
         : refuse(`pseudo btf_id ${imm} in ldimm64 isn't KIND_VAR or KIND_FUNC`);
     },
-  });
+  };
+  const starts = findSubprogs(spec.insns, context);
   if (!Array.isArray(starts)) return v.reject(starts.errno, starts.message);
+  if (v.log.everyPath) for (const [i, start] of starts.entries()) v.log.write(`func#${i} @${start}\n`);
+  const wrong = checkStructure(spec.insns, starts, context);
+  if (wrong !== undefined) return v.reject(wrong.errno, wrong.message);
   v.subprogs = starts.map((start, i) => subprogAt(v, start, starts[i + 1] ?? count, i));
-  if (v.log.everyPath) for (const [i, { start }] of v.subprogs.entries()) v.log.write(`func#${i} @${start}\n`);
   checkMaps(v);
   for (const [i, s] of v.subprogs.entries()) s.isGlobal = i > 0 && prototypeOf(v, i)?.linkage === 'global';
   checkCfg(v);

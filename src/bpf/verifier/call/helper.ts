@@ -112,7 +112,7 @@ function recordMap(v: Verifier, id: number, meta: CallMeta): void {
   const index = v.maps.indexOf(map);
   info.mapIndex = info.mapIndex === -1 || info.mapIndex === index ? index : -2;
   if (index < 0) info.mapIndex = -2;
-  recordKey(info, meta.constKey);
+  if (id !== TAIL_CALL) recordKey(info, meta.constKey);
   if (!RECORDED.has(id)) return;
   if ((programFlags(map) & BPF_F_RDONLY_PROG) !== 0 && CHANGING.has(id)) v.reject(EACCES, 'write into map forbidden');
 }
@@ -130,9 +130,9 @@ function recordTailCall(v: Verifier, meta: CallMeta): void {
   const info = v.info[v.insn];
   if (meta.map?.type !== BPF_MAP_TYPE_PROG_ARRAY) return v.reject(EINVAL, 'expected prog array map for tail call');
   const slot = v.regs[3];
-  info.mapKeyPoisoned ||= !isConst(slot) || slot.value >= BigInt(meta.map.maxEntries);
-  if (info.mapKeyPoisoned) {
+  if (!isConst(slot) || slot.value >= BigInt(meta.map.maxEntries)) {
     info.mapKey = undefined;
+    info.mapKeyPoisoned = true;
     return;
   }
   markPrecise(v, 3);
