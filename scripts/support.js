@@ -7,17 +7,23 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureBuilt, ensureInstalled, root } from './setup.js';
 
-/** Suites: folder, what one case is, and the topic of a case's id. */
+/** Suites: folder, what one case is, and the topic of a case (its id, and the group that the suite counts it in). */
 const SUITES = [
-  ['wild-nft', 'real nftables files: load, list back', () => ''],
-  ['wild-iptables-save', 'real iptables-save files: load, save back', () => ''],
-  ['nft-py-1.0.6', 'nft rules: bytecode, or refusal', (id) => id.split('/')[1]?.split('.')[0] ?? ''],
-  ['nft-match-matrix', 'nft rules against recorded packets', (id) => id.split('/')[1]?.split(' ')[0] ?? ''],
+  ['netfilter/wild-nft', 'real nftables files: load, list back', () => ''],
+  ['netfilter/wild-iptables-save', 'real iptables-save files: load, save back', () => ''],
+  ['netfilter/nft-py-1.0.6', 'nft rules: bytecode, or refusal', (id) => id.split('/')[1]?.split('.')[0] ?? ''],
+  ['netfilter/nft-match-matrix', 'nft rules against recorded packets', (id) => id.split('/')[1]?.split(' ')[0] ?? ''],
   [
-    'conntrack-sequences',
+    'netfilter/conntrack-sequences',
     'packets of connections: state, NAT, table',
     (id) => id.split('/')[0].replace(/\.jsonl.*/, ''),
   ],
+  ['ebpf/programs', 'eBPF programs: verdicts and messages; runs in three ways', (_id, group) => group],
+  ['ebpf/own', 'C programs compiled by clang: maps, verdicts, runs', () => ''],
+  ['ebpf/matrices', 'what may be encoded, accessed, called, created, returned', (_id, group) => group.split(' ')[0]],
+  ['ebpf/cbpf', 'classic BPF: refusals, filters', (_id, group) => group],
+  ['ebpf/conformance', 'bpf_conformance vectors', (_id, group) => group],
+  ['ebpf/core', 'CO-RE relocations', () => ''],
 ];
 
 ensureInstalled();
@@ -33,7 +39,7 @@ for (const [suite, what, topicOf] of SUITES) {
   console.error(`${suite}...`);
   const { stdout } = spawnSync(
     process.execPath,
-    ['--max-old-space-size=8192', join(root, 'build/conformance/run.js'), `netfilter/${suite}`, '--json'],
+    ['--max-old-space-size=8192', join(root, 'build/conformance/run.js'), suite, '--json'],
     {
       encoding: 'utf8',
       maxBuffer: 1 << 30,
@@ -44,7 +50,7 @@ for (const [suite, what, topicOf] of SUITES) {
   for (const line of stdout.split('\n')) {
     if (!line.startsWith('{')) continue;
     const result = JSON.parse(line);
-    const topic = topicOf(result.id);
+    const topic = topicOf(result.id, result.group ?? '');
     const count = topics.get(topic) ?? { passed: 0, total: 0 };
     count.total++;
     if (result.ok) count.passed++;
