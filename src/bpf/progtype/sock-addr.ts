@@ -70,13 +70,20 @@ const ADDRESSES: ReadonlyMap<number, readonly string[]> = new Map<number, readon
   [BPF_CGROUP_UDP6_SENDMSG, ['user_ip6', 'msg_src_ip6']],
 ]);
 
+/** `common` with each attach type's address fields. */
+const withAddresses = (common: Fields): ReadonlyMap<number, Fields> =>
+  new Map([...ADDRESSES].map(([attach, fields]) => [attach, vary(common, [], fields)]));
+
+const READ = withAddresses(UNIX_READ);
+const WRITE = withAddresses(UNIX_WRITE);
+
 export const SOCK_ADDR_TYPES: ReadonlyMap<number, ContextRules> = new Map([
   [
     BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
     {
       struct: BPF_SOCK_ADDR,
-      read: (env) => vary(UNIX_READ, [], ADDRESSES.get(env.attach)),
-      write: (env) => vary(UNIX_WRITE, [], ADDRESSES.get(env.attach)),
+      read: (env) => READ.get(env.attach) ?? UNIX_READ,
+      write: (env) => WRITE.get(env.attach) ?? UNIX_WRITE,
     },
   ],
 ]);
