@@ -123,7 +123,7 @@ export function programSpec(c: ProgramCase, insns: Uint8Array = expandInsns(c.in
 }
 
 /** A host of its own for a case, with a clock and randomness that are always the same. */
-export function newSystem(): BpfSystem {
+export function newSystem(heapBytes: number = 16 << 20): BpfSystem {
   let ns = 1_000_000_000;
   let seed = 1;
   const env: Environment = {
@@ -133,7 +133,7 @@ export function newSystem(): BpfSystem {
       return seed;
     },
   };
-  return new BpfSystem(new Machine({ slab: new Slab({ slots: 8, largeSlots: 4, heapBytes: 16 << 20 }), env }));
+  return new BpfSystem(new Machine({ slab: new Slab({ slots: 8, largeSlots: 4, heapBytes }), env }));
 }
 
 /** Makes the program's maps, with their first contents; a number is the errno it failed with. */

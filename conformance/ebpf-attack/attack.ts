@@ -3,6 +3,7 @@
  * checks. A bad access, a trap or a difference between the three is a hole.
  */
 
+import { checkMapCreate } from '../../src/bpf/maps/create.ts';
 import { testRun } from '../../src/bpf/runtime/test-run.ts';
 import { type RunMode, VerifierError } from '../../src/bpf/system.ts';
 import { type Verdict, verify } from '../../src/bpf/verifier/verify.ts';
@@ -30,6 +31,8 @@ export const newTally = (): Tally => ({ programs: 0, accepted: 0, ran: 0, compar
 
 const MODES: readonly RunMode[] = ['interpreted', 'checking', 'compiled'];
 const LOOP = 181;
+/** Enough for the maps here: large memories cost a garbage collection each. */
+export const HEAP: number = 1 << 20;
 const MAY_GOTO = 0xe5;
 
 /** Program number `n` of a seed: random, or a recorded one changed. */
@@ -41,10 +44,12 @@ export function programOf(seed: number, n: number, corpus: readonly ProgramCase[
   return mutated(r, from, `${from.id}-${seed}-${n}`);
 }
 
-/** The verdict as root, over maps that exist; undefined when a map cannot be made. */
+/** The verdict; undefined when a map cannot be made. Maps are made only when the verifier reads them. */
 export function judge(c: ProgramCase, mode: 'root' | 'netadmin' = 'root'): Verdict | undefined {
   const spec = programSpec(c);
-  const maps = makeMaps(newSystem(), spec.maps);
+  if (spec.maps.some((m) => checkMapCreate(m, 'root') !== 0)) return undefined;
+  if (!spec.maps.some((m) => m.frozen === true)) return verify(spec, { mode });
+  const maps = makeMaps(newSystem(HEAP), spec.maps);
   return typeof maps === 'number' ? undefined : verify({ ...spec, maps }, { mode });
 }
 
@@ -57,7 +62,7 @@ export function mayTurnLong(c: ProgramCase, verdict: Verdict): boolean {
 
 /** Runs an accepted program on packets in one way; one line a run, or why it could not be run. */
 function outcomes(c: ProgramCase, packets: readonly Uint8Array[], run: RunMode): string[] | undefined {
-  const system = newSystem();
+  const system = newSystem(HEAP);
   const spec = programSpec(c);
   const maps = makeMaps(system, spec.maps);
   if (typeof maps === 'number') return undefined;

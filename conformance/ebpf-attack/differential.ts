@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { testRun } from '../../src/bpf/runtime/test-run.ts';
 import { Random } from '../../src/core/random.ts';
 import { makeMaps, newSystem, type ProgramCase, programSpec, toHex } from '../ebpf-case.ts';
-import { judge, mayTurnLong } from './attack.ts';
+import { HEAP, judge, mayTurnLong } from './attack.ts';
 import { randomPacket } from './generate.ts';
 
 type KernelAnswer = {
@@ -48,6 +48,23 @@ function ask(programs: readonly unknown[]): KernelAnswer[] | undefined {
     .map((l) => JSON.parse(l) as KernelAnswer);
 }
 
+/** Result and packet of each run, on a stack filled with `poison`. */
+function outcomes(c: ProgramCase, packets: readonly Uint8Array[], poison: number): string[] {
+  const system = newSystem(HEAP);
+  const spec = programSpec(c);
+  const maps = makeMaps(system, spec.maps);
+  if (typeof maps === 'number') return [];
+  const { machine } = system;
+  const { program } = system.loadProgram(spec, maps);
+  return packets.map((packet) => {
+    const run = machine.acquire();
+    run.u8.fill(poison, run.stackBase, run.stackTop);
+    machine.release(run);
+    const got = testRun(machine, program, packet);
+    return 'errno' in got ? `errno ${got.errno}` : `${got.ret} ${toHex(got.data)}`;
+  });
+}
+
 /** Compares programs; `seed` chooses the packets. */
 export function compareWithKernel(
   programs: readonly ProgramCase[],
@@ -83,15 +100,13 @@ export function compareWithKernel(
     out.accepted++;
     if (mayTurnLong(c, ours) || [...ours.helpers].some((h) => UNLIKE.has(h)) || judge(c, 'netadmin')?.ok !== true)
       continue;
-    const system = newSystem();
-    const spec = programSpec(c);
-    const maps = makeMaps(system, spec.maps);
-    if (typeof maps === 'number') continue;
-    const { program } = system.loadProgram(spec, maps);
+    const zeros = outcomes(c, packets, 0);
+    const ones = outcomes(c, packets, 0xff);
     for (const [k, packet] of packets.entries()) {
-      const got = testRun(system.machine, program, packet);
       const want = kernel.runs[k];
-      const a = 'errno' in got ? `errno ${got.errno}` : `${got.ret} ${toHex(got.data)}`;
+      const a = zeros[k];
+      // What was on the stack before decides: the rules let such a program pass where its register was spilled in part.
+      if (a === undefined || a !== ones[k]) continue;
       const b = want.err !== undefined ? `errno ${want.err}` : `${want.ret} ${want.out}`;
       out.runs++;
       if (a !== b) out.differences.push(say(`packet ${toHex(packet)}\n  kernel  ${b}\n  netloom ${a}`));
