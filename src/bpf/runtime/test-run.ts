@@ -154,7 +154,7 @@ function runSkb(run: Run, program: MachineProgram, options: TestRunOptions): Tes
   const mac = slab.head(p);
   const protocol = protocolOf(slab, mac, slab.end(p));
   const l3 = slab.len(p) - ETH_HLEN;
-  if (l3 === 0 || (protocol === ETH_P_IP && l3 < 20) || (protocol === ETH_P_IPV6 && l3 < 40)) return { errno: EINVAL };
+  if ((protocol === ETH_P_IP && l3 < 20) || (protocol === ETH_P_IPV6 && l3 < 40)) return { errno: EINVAL };
   slab.setMac(p, mac);
   slab.setNetwork(p, mac + ETH_HLEN);
   slab.setProtocol(p, protocol);
