@@ -18,7 +18,7 @@ const SUITES = [
     'packets of connections: state, NAT, table',
     (id) => id.split('/')[0].replace(/\.jsonl.*/, ''),
   ],
-  ['ebpf/programs', 'eBPF programs: verdicts and messages; runs in three ways', (_id, group) => group],
+  ['ebpf/programs', 'eBPF programs: verdicts and messages; runs in three ways', (_id, group) => group.split(' ')[0]],
   ['ebpf/own', 'C programs compiled by clang: maps, verdicts, runs', () => ''],
   ['ebpf/matrices', 'what may be encoded, accessed, called, created, returned', (_id, group) => group.split(' ')[0]],
   ['ebpf/cbpf', 'classic BPF: refusals, filters', (_id, group) => group],
