@@ -14,6 +14,7 @@ import { BpfToolError, check, loadAll, needBpf } from '../bpf-object.ts';
 import type { ToolIo, ToolResult } from '../io.ts';
 import { Context, IpError, type IpOptions } from '../ip/context.ts';
 import { dumpLinks, name as linkName } from '../ip/link.ts';
+import { Keywords, UsageError } from '../keywords.ts';
 import { NetlinkError } from '../netlink-client.ts';
 
 const USAGE = `Usage: bpftool [ -j ] OBJECT COMMAND
@@ -25,8 +26,6 @@ const USAGE = `Usage: bpftool [ -j ] OBJECT COMMAND
   bpftool net attach { xdp | tcx_ingress | tcx_egress } id N dev DEV
   bpftool net detach { xdp | tcx_ingress | tcx_egress } [ id N ] dev DEV
 `;
-
-class Usage extends Error {}
 
 export function bpftool(argv: readonly string[], io: ToolIo): ToolResult {
   // Options stand in front of the object.
@@ -40,15 +39,15 @@ export function bpftool(argv: readonly string[], io: ToolIo): ToolResult {
     if (object === undefined || object === 'help' || object === '--help' || object === '-h')
       return { code: 0, stdout: USAGE, stderr: '' };
     const bpf = needBpf(io);
-    const args = new Words(rest);
+    const args = new Keywords(rest);
     let stdout: string;
     if (object === 'prog') stdout = prog(bpf, io, verb, args, json);
     else if (object === 'map') return bpf.map([verb, ...rest], { json, pretty });
     else if (object === 'net') stdout = net(bpf, io, verb, args, json);
-    else throw new Usage(`netloom's bpftool does not know the object "${object}"`);
+    else throw new UsageError(`netloom's bpftool does not know the object "${object}"`);
     return { code: 0, stdout, stderr: '' };
   } catch (error) {
-    if (error instanceof Usage) return { code: 255, stdout: '', stderr: `Error: ${error.message}\n${USAGE}` };
+    if (error instanceof UsageError) return { code: 255, stdout: '', stderr: `Error: ${error.message}\n${USAGE}` };
     if (error instanceof BpfToolError) return { code: 255, stdout: '', stderr: `Error: ${error.message}\n` };
     if (error instanceof IpError) return { code: 255, stdout: '', stderr: error.message };
     if (error instanceof NetlinkError)
@@ -57,32 +56,7 @@ export function bpftool(argv: readonly string[], io: ToolIo): ToolResult {
   }
 }
 
-class Words {
-  readonly #words: readonly string[];
-  #at = 0;
-  constructor(words: readonly string[]) {
-    this.#words = words;
-  }
-  get done(): boolean {
-    return this.#at >= this.#words.length;
-  }
-  next(): string {
-    if (this.done) throw new Usage('the command line is not complete');
-    return this.#words[this.#at++];
-  }
-  accept(word: string): boolean {
-    if (this.#words[this.#at] !== word) return false;
-    this.#at++;
-    return true;
-  }
-  number(): number {
-    const text = this.next();
-    if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) throw new Usage(`"${text}" is no number`);
-    return Number(text);
-  }
-}
-
-function prog(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boolean): string {
+function prog(bpf: BpfTransport, io: ToolIo, verb: string, args: Keywords, json: boolean): string {
   if (verb === 'load') {
     const file = args.next();
     const section = args.accept('section') ? args.next() : undefined;
@@ -96,7 +70,7 @@ function prog(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: bo
     check(bpf.unload(args.number()), 'cannot unload');
     return '';
   }
-  if (verb !== 'show' && verb !== 'list') throw new Usage(`bpftool prog: unknown command "${verb}"`);
+  if (verb !== 'show' && verb !== 'list') throw new UsageError(`bpftool prog: unknown command "${verb}"`);
   const chosen = choose(bpf.programs(), args);
   if (json)
     return `${JSON.stringify(
@@ -119,11 +93,11 @@ function prog(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: bo
 
 function choose<T extends { readonly id: number; readonly name: string }>(
   all: readonly T[],
-  args: Words,
+  args: Keywords,
 ): readonly T[] {
   if (args.done) return all;
   const byName = args.accept('name');
-  if (!byName && !args.accept('id')) throw new Usage('expected "id N" or "name NAME"');
+  if (!byName && !args.accept('id')) throw new UsageError('expected "id N" or "name NAME"');
   const wanted = args.next();
   const found = all.filter((x) => (byName ? x.name === wanted : String(x.id) === wanted));
   if (found.length === 0) throw new BpfToolError(`there is none with ${byName ? 'name' : 'id'} ${wanted}`);
@@ -132,7 +106,7 @@ function choose<T extends { readonly id: number; readonly name: string }>(
 
 type Attached = { readonly dev: string; readonly kind: string; readonly id: number };
 
-function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boolean): string {
+function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Keywords, json: boolean): string {
   const options: IpOptions = {
     family: 0,
     json: false,
@@ -153,7 +127,7 @@ function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boo
       json,
     );
   }
-  if (verb !== 'attach' && verb !== 'detach') throw new Usage(`bpftool net: unknown command "${verb}"`);
+  if (verb !== 'attach' && verb !== 'detach') throw new UsageError(`bpftool net: unknown command "${verb}"`);
   const kind = args.next();
   let id = 0;
   let dev = '';
@@ -165,11 +139,11 @@ function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boo
       const wanted = args.next();
       id = bpf.programs().find((p) => p.name === wanted)?.id ?? 0;
       if (id === 0) throw new BpfToolError(`there is no program with name ${wanted}`);
-    } else if (word !== 'overwrite') throw new Usage(`bpftool net: unknown word "${word}"`);
+    } else if (word !== 'overwrite') throw new UsageError(`bpftool net: unknown word "${word}"`);
   }
-  if (dev === '') throw new Usage('expected "dev DEV"');
+  if (dev === '') throw new UsageError('expected "dev DEV"');
   const ifindex = ctx.needLink(dev);
-  if (verb === 'attach' && id === 0) throw new Usage('expected "id N" or "name NAME"');
+  if (verb === 'attach' && id === 0) throw new UsageError('expected "id N" or "name NAME"');
   if (kind === 'xdp' || kind === 'xdpgeneric' || kind === 'xdpdrv') setXdp(ctx, ifindex, verb === 'attach' ? id : -1);
   else if (kind === 'tcx_ingress' || kind === 'tcx_egress') {
     const egress = kind === 'tcx_egress';
@@ -179,7 +153,7 @@ function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Words, json: boo
         verb === 'attach' ? bpf.attachTcx(ifindex, egress, p) : bpf.detachTcx(ifindex, egress, p),
         `${verb} ${kind}`,
       );
-  } else throw new Usage(`bpftool net: cannot ${verb} "${kind}"`);
+  } else throw new UsageError(`bpftool net: cannot ${verb} "${kind}"`);
   return '';
 }
 

@@ -14,6 +14,7 @@ import * as u from '../../wire/uapi/rtnetlink.ts';
 import { BpfToolError, loadOne } from '../bpf-object.ts';
 import type { ToolIo, ToolResult } from '../io.ts';
 import { Context, IpError, type IpOptions } from '../ip/context.ts';
+import { Keywords, UsageError } from '../keywords.ts';
 import { NetlinkError } from '../netlink-client.ts';
 
 const USAGE = `Usage: tc [ -j ] { qdisc | filter } { add | replace | delete | show } dev DEV ...
@@ -23,8 +24,6 @@ const USAGE = `Usage: tc [ -j ] { qdisc | filter } { add | replace | delete | sh
 `;
 
 const PROTOCOLS: Readonly<Record<string, number>> = { all: 3, ip: 0x0800, ipv6: 0x86dd, arp: 0x0806, '802.1q': 0x8100 };
-
-class Usage extends Error {}
 
 export function tc(argv: readonly string[], io: ToolIo): ToolResult {
   let json = false;
@@ -53,7 +52,7 @@ export function tc(argv: readonly string[], io: ToolIo): ToolResult {
     if (object === undefined || object === 'help' || object === '-h') return { code: 0, stdout: USAGE, stderr: '' };
     return { code: 1, stdout: '', stderr: `Object "${object}" is unknown to netloom's tc, try "tc help".\n` };
   } catch (error) {
-    if (error instanceof Usage) return { code: 1, stdout: '', stderr: `${error.message}\n${USAGE}` };
+    if (error instanceof UsageError) return { code: 1, stdout: '', stderr: `${error.message}\n${USAGE}` };
     if (error instanceof BpfToolError) return { code: 1, stdout: '', stderr: `Error: ${error.message}\n` };
     if (error instanceof IpError) return { code: 1, stdout: '', stderr: error.message };
     if (error instanceof NetlinkError) {
@@ -75,29 +74,9 @@ function header(ifindex: number, handle: number, parent: number, info: number): 
   return bytes;
 }
 
-class Words {
-  readonly #words: readonly string[];
-  #at = 0;
-  constructor(words: readonly string[]) {
-    this.#words = words;
-  }
-  get done(): boolean {
-    return this.#at >= this.#words.length;
-  }
-  next(): string {
-    if (this.done) throw new Usage('Command line is not complete.');
-    return this.#words[this.#at++];
-  }
-  number(what: string): number {
-    const text = this.next();
-    if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) throw new Usage(`"${text}" is no ${what}.`);
-    return Number(text);
-  }
-}
-
 function qdisc(ctx: Context, argv: readonly string[], json: boolean): string {
   const [verb = 'show', ...rest] = argv;
-  const words = new Words(rest);
+  const words = new Keywords(rest);
   let dev = '';
   let kind = '';
   while (!words.done) {
@@ -111,7 +90,7 @@ function qdisc(ctx: Context, argv: readonly string[], json: boolean): string {
     const messages = ctx.netlink.dump(u.RTM_GETQDISC, header(ifindex, 0, 0, 0));
     return printQdiscs(ctx, messages, json);
   }
-  if (ifindex === 0) throw new Usage('A device is needed: "dev DEV".');
+  if (ifindex === 0) throw new UsageError('A device is needed: "dev DEV".');
   const parent = kind === 'clsact' || kind === 'ingress' ? tcs.TC_H_CLSACT : tcs.TC_H_ROOT;
   const payload = new AttrWriter()
     .raw(header(ifindex, parent === tcs.TC_H_CLSACT ? tcs.TC_H_CLSACT_HANDLE : 0, parent, 0))
@@ -120,7 +99,7 @@ function qdisc(ctx: Context, argv: readonly string[], json: boolean): string {
   if (verb === 'add') ctx.netlink.request(u.RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, payload);
   else if (verb === 'replace') ctx.netlink.request(u.RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, payload);
   else if (verb === 'del' || verb === 'delete') ctx.netlink.request(u.RTM_DELQDISC, 0, payload);
-  else throw new Usage(`Command "${verb}" is unknown.`);
+  else throw new UsageError(`Command "${verb}" is unknown.`);
   return '';
 }
 
@@ -168,7 +147,7 @@ const swap16 = (n: number): number => ((n & 0xff) << 8) | ((n >> 8) & 0xff);
 
 function filter(ctx: Context, argv: readonly string[], json: boolean): string {
   const [verb = 'show', ...rest] = argv;
-  const words = new Words(rest);
+  const words = new Keywords(rest);
   let dev = '';
   let parent = 0;
   let prio = 0;
@@ -187,7 +166,7 @@ function filter(ctx: Context, argv: readonly string[], json: boolean): string {
         break;
       case 'parent':
         if (words.next() !== 'ffff:')
-          throw new Usage('netloom\'s tc has filters below clsact only: "ingress" or "egress".');
+          throw new UsageError('netloom\'s tc has filters below clsact only: "ingress" or "egress".');
         parent = tcs.TC_H_CLSACT_HANDLE;
         break;
       case 'pref':
@@ -198,7 +177,7 @@ function filter(ctx: Context, argv: readonly string[], json: boolean): string {
       case 'protocol': {
         const name = words.next();
         protocol = PROTOCOLS[name.toLowerCase()] ?? 0;
-        if (protocol === 0) throw new Usage(`protocol "${name}" is invalid.`);
+        if (protocol === 0) throw new UsageError(`protocol "${name}" is invalid.`);
         break;
       }
       case 'handle':
@@ -208,21 +187,21 @@ function filter(ctx: Context, argv: readonly string[], json: boolean): string {
         bpf = bpfOptions(words);
         break;
       default:
-        throw new Usage(`netloom's tc does not know "${word}": bpf is the only filter.`);
+        throw new UsageError(`netloom's tc does not know "${word}": bpf is the only filter.`);
     }
   }
   const ifindex = dev === '' ? 0 : ctx.needLink(dev);
-  if (ifindex === 0) throw new Usage('A device is needed: "dev DEV".');
+  if (ifindex === 0) throw new UsageError('A device is needed: "dev DEV".');
   const info = ((prio << 16) | swap16(protocol)) >>> 0;
   if (verb === 'show' || verb === 'list' || verb === 'ls')
     return printFilters(ctx, ctx.netlink.dump(u.RTM_GETTFILTER, header(ifindex, 0, parent, 0)), json);
-  if (parent === 0) throw new Usage('"ingress" or "egress" is needed.');
+  if (parent === 0) throw new UsageError('"ingress" or "egress" is needed.');
   if (verb === 'del' || verb === 'delete') {
     ctx.netlink.request(u.RTM_DELTFILTER, 0, header(ifindex, handle, parent, info));
     return '';
   }
-  if (verb !== 'add' && verb !== 'replace') throw new Usage(`Command "${verb}" is unknown.`);
-  if (bpf === undefined) throw new Usage('A filter kind is needed: "bpf".');
+  if (verb !== 'add' && verb !== 'replace') throw new UsageError(`Command "${verb}" is unknown.`);
+  if (bpf === undefined) throw new UsageError('A filter kind is needed: "bpf".');
   const program = programOf(ctx, bpf);
   const payload = new AttrWriter()
     .raw(header(ifindex, handle, parent, info))
@@ -239,7 +218,7 @@ function filter(ctx: Context, argv: readonly string[], json: boolean): string {
 
 type BpfOptions = { direct: boolean; file: string; section?: string; program?: string; id: number };
 
-function bpfOptions(words: Words): BpfOptions {
+function bpfOptions(words: Keywords): BpfOptions {
   const out: BpfOptions = { direct: false, file: '', id: 0 };
   while (!words.done) {
     const word = words.next();
@@ -249,14 +228,14 @@ function bpfOptions(words: Words): BpfOptions {
     else if (word === 'program' || word === 'prog') out.program = words.next();
     else if (word === 'id') out.id = words.number('program id');
     else if (word === 'verbose' || word === 'verb') continue;
-    else throw new Usage(`bpf: "${word}" is not supported by netloom's tc.`);
+    else throw new UsageError(`bpf: "${word}" is not supported by netloom's tc.`);
   }
   return out;
 }
 
 function programOf(ctx: Context, bpf: BpfOptions): { id: number; name: string } {
   if (bpf.id !== 0) return { id: bpf.id, name: '' };
-  if (bpf.file === '') throw new Usage('bpf: "obj FILE" or "id N" is needed.');
+  if (bpf.file === '') throw new UsageError('bpf: "obj FILE" or "id N" is needed.');
   const loaded = loadOne(ctx.io, bpf.file, {
     section: bpf.section,
     program: bpf.program,
