@@ -12,7 +12,7 @@ import type { BpfTransport } from '../../wire/uapi/bpf-transport.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
 import { BpfToolError, check, loadAll, needBpf } from '../bpf-object.ts';
 import type { ToolIo, ToolResult } from '../io.ts';
-import { Context, IpError, type IpOptions } from '../ip/context.ts';
+import { Context, IpError, PLAIN } from '../ip/context.ts';
 import { dumpLinks, name as linkName } from '../ip/link.ts';
 import { Keywords, UsageError } from '../keywords.ts';
 import { NetlinkError } from '../netlink-client.ts';
@@ -107,18 +107,7 @@ function choose<T extends { readonly id: number; readonly name: string }>(
 type Attached = { readonly dev: string; readonly kind: string; readonly id: number };
 
 function net(bpf: BpfTransport, io: ToolIo, verb: string, args: Keywords, json: boolean): string {
-  const options: IpOptions = {
-    family: 0,
-    json: false,
-    pretty: false,
-    brief: false,
-    details: 0,
-    stats: 0,
-    oneline: false,
-    numeric: false,
-    force: false,
-  };
-  const ctx = new Context(options, io);
+  const ctx = new Context({ ...PLAIN }, io);
   if (verb === 'show' || verb === 'list') {
     const dev = args.accept('dev') ? args.next() : '';
     return printNet(

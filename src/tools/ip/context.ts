@@ -23,6 +23,19 @@ export type IpOptions = {
   force: boolean;
 };
 
+/** Plain text for people, any family. */
+export const PLAIN: IpOptions = {
+  family: AF_UNSPEC,
+  json: false,
+  pretty: false,
+  brief: false,
+  details: 0,
+  stats: 0,
+  oneline: false,
+  numeric: false,
+  force: false,
+};
+
 /** A command that failed with this text and exit code. */
 export class IpError extends Error {
   readonly code: number;

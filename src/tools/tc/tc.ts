@@ -13,7 +13,7 @@ import * as tcs from '../../wire/uapi/pkt-sched.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
 import { BpfToolError, loadOne } from '../bpf-object.ts';
 import type { ToolIo, ToolResult } from '../io.ts';
-import { Context, IpError, type IpOptions } from '../ip/context.ts';
+import { Context, IpError, PLAIN } from '../ip/context.ts';
 import { Keywords, UsageError } from '../keywords.ts';
 import { NetlinkError } from '../netlink-client.ts';
 
@@ -33,18 +33,7 @@ export function tc(argv: readonly string[], io: ToolIo): ToolResult {
     else if (word === '-p' || word === '-pretty' || word === '-d' || word === '-s') continue;
     else words.push(word);
   }
-  const options: IpOptions = {
-    family: 0,
-    json,
-    pretty: false,
-    brief: false,
-    details: 0,
-    stats: 0,
-    oneline: false,
-    numeric: false,
-    force: false,
-  };
-  const ctx = new Context(options, io);
+  const ctx = new Context({ ...PLAIN, json }, io);
   try {
     const [object, ...rest] = words;
     if (object === 'qdisc') return { code: 0, stdout: qdisc(ctx, rest, json), stderr: '' };
