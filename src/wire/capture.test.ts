@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { build } from './build.ts';
-import { readCapture } from './capture.ts';
+import { sourceFrom } from './byte-source.ts';
+import { capturePackets, readCapture } from './capture.ts';
 import * as L from './layer.ts';
 import { type CapturedPacket, CaptureError, readPcap, writePcap } from './pcap.ts';
 import { readPcapng, writePcapng } from './pcapng.ts';
@@ -32,11 +33,28 @@ test('pcap and pcapng files read back as they were written', () => {
       packets,
       fc.constantFrom('lan', 'wan0'),
       fc.array(fc.string(), { minLength: 1, maxLength: 2 }),
-      (list, dev, comments) => {
-        const full = list.map((p) => ({ ...p, dev, comments }));
+      fc.constantFrom('in' as const, 'out' as const),
+      (list, dev, comments, direction) => {
+        const full = list.map((p) => ({ ...p, dev, comments, direction }));
         expect(readCapture(writePcapng(full))).toEqual(full);
       },
     ),
+  );
+});
+
+test('a file read in pieces of any size gives the same packets as a file in memory', () => {
+  fc.assert(
+    fc.property(packets, fc.boolean(), fc.integer({ min: 1, max: 50 }), (list, ng, size) => {
+      const bytes = ng ? writePcapng(list.map((p) => ({ ...p, dev: 'lan' }))) : writePcap(list);
+      let at = 0;
+      const source = sourceFrom((into) => {
+        const part = bytes.subarray(at, at + Math.min(size, into.length));
+        into.set(part);
+        at += part.length;
+        return part.length;
+      });
+      expect([...capturePackets(source)]).toEqual(readCapture(bytes));
+    }),
   );
 });
 

@@ -5,6 +5,8 @@
  *     magic 4 | version 2+2 | zone 4 | sigfigs 4 | snaplen 4 | link type 4 | { seconds 4, fraction 4, caplen 4, len 4, bytes }
  */
 
+import { type ByteSource, sourceOf, viewOf } from './byte-source.ts';
+
 export const LINKTYPE_ETHERNET = 1;
 /** Raw IP, version by its first four bits. */
 export const LINKTYPE_RAW = 101;
@@ -19,20 +21,36 @@ export type CapturedPacket = {
   readonly linkType: number;
   /** Interface name, when the file has one. */
   readonly dev?: string;
+  /** Whether the interface received or sent it, when the file says so. */
+  readonly direction?: 'in' | 'out';
   readonly comments?: readonly string[];
 };
 
 /** A file that is no capture, or ends in the middle: what is wrong and at which byte. `packets` are those before it. */
 export class CaptureError extends Error {
+  readonly problem: string;
   readonly offset: number;
   readonly packets: readonly CapturedPacket[];
 
   constructor(problem: string, offset: number, packets: readonly CapturedPacket[] = []) {
     super(`${problem}, at byte ${offset}`);
     this.name = 'CaptureError';
+    this.problem = problem;
     this.offset = offset;
     this.packets = packets;
   }
+}
+
+/** All packets; an error on the way gets those before it. */
+export function collect(packets: Iterable<CapturedPacket>): CapturedPacket[] {
+  const out: CapturedPacket[] = [];
+  try {
+    for (const packet of packets) out.push(packet);
+  } catch (error) {
+    if (!(error instanceof CaptureError)) throw error;
+    throw new CaptureError(error.problem, error.offset, out);
+  }
+  return out;
 }
 
 const MICRO = 0xa1b2c3d4;
@@ -55,41 +73,38 @@ export function isPcap(bytes: Uint8Array): boolean {
   return order(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)) !== undefined;
 }
 
-/** Reads a whole file. Throws a CaptureError that says where. */
-export function readPcap(bytes: Uint8Array): CapturedPacket[] {
-  const dv = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const kind = order(dv);
-  if (kind === undefined) throw new CaptureError('not a pcap file: unknown magic number', 0);
-  if (bytes.length < 24) throw new CaptureError(`truncated file header: ${bytes.length} of 24 bytes`, bytes.length);
+/** The packets of a file, read as they are asked for. Throws a CaptureError that says where. */
+export function* pcapPackets(source: ByteSource): Generator<CapturedPacket, void> {
+  const start = source.at;
+  const head = viewOf(source.take(24));
+  const kind = order(head);
+  if (kind === undefined) throw new CaptureError('not a pcap file: unknown magic number', start);
+  if (head.byteLength < 24) throw new CaptureError(`truncated file header: ${head.byteLength} of 24 bytes`, source.at);
   const { little, nano } = kind;
-  const linkType = dv.getUint32(20, little) & 0x0fffffff;
-  const packets: CapturedPacket[] = [];
-  for (let at = 24; at < bytes.length; ) {
-    if (at + 16 > bytes.length)
-      throw new CaptureError(
-        `truncated header of packet ${packets.length + 1}: ${bytes.length - at} of 16 bytes`,
-        at,
-        packets,
-      );
-    const caplen = dv.getUint32(at + 8, little);
-    if (caplen > MAX_PACKET)
-      throw new CaptureError(`packet ${packets.length + 1} claims ${caplen} captured bytes`, at + 8, packets);
-    if (at + 16 + caplen > bytes.length)
-      throw new CaptureError(
-        `truncated packet ${packets.length + 1}: ${bytes.length - at - 16} of ${caplen} bytes`,
-        at + 16,
-        packets,
-      );
-    const fraction = BigInt(dv.getUint32(at + 4, little));
-    packets.push({
-      timeNs: BigInt(dv.getUint32(at, little)) * 1_000_000_000n + (nano ? fraction : fraction * 1000n),
-      bytes: bytes.slice(at + 16, at + 16 + caplen),
-      length: dv.getUint32(at + 12, little),
+  const linkType = head.getUint32(20, little) & 0x0fffffff;
+  for (let n = 1; ; n++) {
+    const at = source.at;
+    const dv = viewOf(source.take(16));
+    if (dv.byteLength === 0) return;
+    if (dv.byteLength < 16) throw new CaptureError(`truncated header of packet ${n}: ${dv.byteLength} of 16 bytes`, at);
+    const caplen = dv.getUint32(8, little);
+    if (caplen > MAX_PACKET) throw new CaptureError(`packet ${n} claims ${caplen} captured bytes`, at + 8);
+    const bytes = source.take(caplen);
+    if (bytes.length < caplen)
+      throw new CaptureError(`truncated packet ${n}: ${bytes.length} of ${caplen} bytes`, at + 16);
+    const fraction = BigInt(dv.getUint32(4, little));
+    yield {
+      timeNs: BigInt(dv.getUint32(0, little)) * 1_000_000_000n + (nano ? fraction : fraction * 1000n),
+      bytes,
+      length: dv.getUint32(12, little),
       linkType,
-    });
-    at += 16 + caplen;
+    };
   }
-  return packets;
+}
+
+/** Reads a whole file. Throws a CaptureError that says where, with the packets before that place. */
+export function readPcap(bytes: Uint8Array): CapturedPacket[] {
+  return collect(pcapPackets(sourceOf(bytes)));
 }
 
 /** Writes a file with nanoseconds, little-endian. All packets have the link type of the first. */

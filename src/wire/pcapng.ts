@@ -5,7 +5,8 @@
  *
  *     block: type 4 | total length 4 | body, padded to 4 | total length 4      option: code 2 | length 2 | value, padded to 4
  */
-import { type CapturedPacket, CaptureError, LINKTYPE_ETHERNET, MAX_PACKET } from './pcap.ts';
+import { type ByteSource, sourceOf, viewOf } from './byte-source.ts';
+import { type CapturedPacket, CaptureError, collect, LINKTYPE_ETHERNET, MAX_PACKET } from './pcap.ts';
 
 const SECTION = 0x0a0d0d0a;
 const INTERFACE = 1;
@@ -16,6 +17,9 @@ const BYTE_ORDER = 0x1a2b3c4d;
 
 const OPT_END = 0;
 const OPT_COMMENT = 1;
+/** Same code as if_name: options belong to their block. */
+const EPB_FLAGS = 2;
+const DIRECTIONS = [undefined, 'in', 'out', undefined] as const;
 const IF_NAME = 2;
 const IF_TSRESOL = 9;
 const IF_TSOFFSET = 14;
@@ -36,14 +40,15 @@ export function isPcapng(bytes: Uint8Array): boolean {
 
 type TextOptions = ReadonlyMap<number, readonly Uint8Array[]>;
 
-function readOptions(bytes: Uint8Array, dv: DataView, at: number, end: number, little: boolean): TextOptions {
+function readOptions({ bytes, dv, at: origin, little }: Block, from: number): TextOptions {
   const out = new Map<number, Uint8Array[]>();
-  while (at + 4 <= end) {
+  const end = bytes.length;
+  for (let at = from; at + 4 <= end; ) {
     const code = dv.getUint16(at, little);
     const length = dv.getUint16(at + 2, little);
     if (code === OPT_END) break;
     if (at + 4 + length > end)
-      throw new CaptureError(`option ${code} claims ${length} bytes, ${end - at - 4} are left`, at);
+      throw new CaptureError(`option ${code} claims ${length} bytes, ${end - at - 4} are left`, origin + at);
     out.set(code, [...(out.get(code) ?? []), bytes.slice(at + 4, at + 4 + length)]);
     at += 4 + ((length + 3) & ~3);
   }
@@ -59,85 +64,112 @@ function clock(options: TextOptions, little: boolean): (ticks: bigint) => bigint
   return (ticks) => (ticks * 1_000_000_000n) / perSecond + offset;
 }
 
-/** Reads a whole file. Throws a CaptureError that says where. */
-export function readPcapng(bytes: Uint8Array): CapturedPacket[] {
-  const dv = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const packets: CapturedPacket[] = [];
+/** Longest block that is believed: a larger one is damage. */
+const MAX_BLOCK = 1 << 26;
+
+/** The packets of a file, read as they are asked for. Throws a CaptureError that says where. */
+export function* pcapngPackets(source: ByteSource): Generator<CapturedPacket, void> {
   const text = new TextDecoder();
   let interfaces: Interface[] = [];
   let little = true;
-  let at = 0;
-  const fail = (problem: string, offset: number): never => {
-    throw new CaptureError(problem, offset, packets);
-  };
-  if (!isPcapng(bytes)) fail('not a pcapng file: no section header', 0);
-  while (at < bytes.length) {
-    if (at + 12 > bytes.length) fail(`truncated block header: ${bytes.length - at} of 12 bytes`, at);
-    const isSection = dv.getUint32(at) === SECTION;
-    if (isSection) {
-      const big = dv.getUint32(at + 8);
-      little = big !== BYTE_ORDER;
-      if (little && dv.getUint32(at + 8, true) !== BYTE_ORDER) fail('unknown byte-order magic', at + 8);
+  let count = 0;
+  for (let first = true; ; first = false) {
+    const at = source.at;
+    const head = source.take(12);
+    if (first && !isPcapng(head)) throw new CaptureError('not a pcapng file: no section header', at);
+    if (head.length === 0) return;
+    if (head.length < 12) throw new CaptureError(`truncated block header: ${head.length} of 12 bytes`, at);
+    const headView = viewOf(head);
+    if (headView.getUint32(0) === SECTION) {
+      little = headView.getUint32(8) !== BYTE_ORDER;
+      if (little && headView.getUint32(8, true) !== BYTE_ORDER)
+        throw new CaptureError('unknown byte-order magic', at + 8);
       interfaces = [];
     }
-    const type = dv.getUint32(at, little);
-    const length = dv.getUint32(at + 4, little);
-    if (length < 12 || length % 4 !== 0) fail(`impossible block length ${length}`, at + 4);
-    if (at + length > bytes.length)
-      fail(`truncated block of type ${type}: ${bytes.length - at} of ${length} bytes`, at);
-    const body = at + 8;
-    const end = at + length - 4;
-    const need = (n: number): void => {
-      if (body + n > end) fail(`block of type ${type} is too short: ${end - body} of ${n} bytes`, body);
-    };
-    const device = (index: number): Interface =>
-      interfaces[index] ?? fail(`interface ${index} was not described`, body);
-    const packet = (
-      dev: Interface,
-      start: number,
-      caplen: number,
-      size: number,
-      ticks: bigint,
-      commented: boolean,
-    ): void => {
-      if (caplen > MAX_PACKET) fail(`packet ${packets.length + 1} claims ${caplen} captured bytes`, start - 8);
-      if (start + caplen > end)
-        fail(`packet ${packets.length + 1} claims ${caplen} bytes, its block has ${end - start}`, start);
-      const options = commented ? readOptions(bytes, dv, start + ((caplen + 3) & ~3), end, little) : undefined;
-      const comments = options?.get(OPT_COMMENT)?.map((c) => text.decode(c));
-      packets.push({
-        timeNs: dev.toNs(ticks),
-        bytes: bytes.slice(start, start + caplen),
-        length: size,
-        linkType: dev.linkType,
-        ...(dev.dev !== undefined && { dev: dev.dev }),
-        ...(comments && { comments }),
-      });
-    };
-    if (type === INTERFACE) {
-      need(8);
-      const options = readOptions(bytes, dv, body + 8, end, little);
-      const name = options.get(IF_NAME)?.[0];
-      interfaces.push({
-        linkType: dv.getUint16(body, little),
-        snaplen: dv.getUint32(body + 4, little) || MAX_PACKET,
-        ...(name && { dev: text.decode(name) }),
-        toNs: clock(options, little),
-      });
-    } else if (type === ENHANCED || type === PACKET) {
-      need(20);
-      const index = type === ENHANCED ? dv.getUint32(body, little) : dv.getUint16(body, little);
-      const ticks = (BigInt(dv.getUint32(body + 4, little)) << 32n) | BigInt(dv.getUint32(body + 8, little));
-      packet(device(index), body + 20, dv.getUint32(body + 12, little), dv.getUint32(body + 16, little), ticks, true);
-    } else if (type === SIMPLE) {
-      need(4);
-      const size = dv.getUint32(body, little);
-      const dev = device(0);
-      packet(dev, body + 4, Math.min(size, dev.snaplen), size, 0n, false);
+    const type = headView.getUint32(0, little);
+    const length = headView.getUint32(4, little);
+    if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK)
+      throw new CaptureError(`impossible block length ${length}`, at + 4);
+    const rest = source.take(length - 12);
+    if (rest.length < length - 12)
+      throw new CaptureError(`truncated block of type ${type}: ${rest.length + 12} of ${length} bytes`, at);
+    // The body without the length at the end; the first word of the body came with the header.
+    const body = new Uint8Array(length - 12);
+    if (length > 12) {
+      body.set(head.subarray(8));
+      body.set(rest.subarray(0, length - 16), 4);
     }
-    at += length;
+    const block: Block = { type, at: at + 8, bytes: body, dv: viewOf(body), little };
+    if (type === INTERFACE) interfaces.push(readInterface(block, text));
+    else if (type === ENHANCED || type === PACKET || type === SIMPLE) {
+      count++;
+      yield readPacket(block, interfaces, count, text);
+    }
   }
-  return packets;
+}
+
+/** One block, without the words around its body. */
+type Block = {
+  readonly type: number;
+  /** Place of the body in the file. */
+  readonly at: number;
+  readonly bytes: Uint8Array;
+  readonly dv: DataView;
+  readonly little: boolean;
+};
+
+function need({ type, at, bytes }: Block, n: number): void {
+  if (bytes.length < n) throw new CaptureError(`block of type ${type} is too short: ${bytes.length} of ${n} bytes`, at);
+}
+
+function readInterface(block: Block, text: TextDecoder): Interface {
+  need(block, 8);
+  const { dv, little } = block;
+  const options = readOptions(block, 8);
+  const name = options.get(IF_NAME)?.[0];
+  return {
+    linkType: dv.getUint16(0, little),
+    snaplen: dv.getUint32(4, little) || MAX_PACKET,
+    ...(name && { dev: text.decode(name) }),
+    toNs: clock(options, little),
+  };
+}
+
+function readPacket(block: Block, interfaces: readonly Interface[], number: number, text: TextDecoder): CapturedPacket {
+  const { type, at, bytes, dv, little } = block;
+  const simple = type === SIMPLE;
+  need(block, simple ? 4 : 20);
+  const index = simple ? 0 : type === ENHANCED ? dv.getUint32(0, little) : dv.getUint16(0, little);
+  const dev = interfaces[index];
+  if (dev === undefined) throw new CaptureError(`interface ${index} was not described`, at);
+  const start = simple ? 4 : 20;
+  const length = dv.getUint32(simple ? 0 : 16, little);
+  const caplen = simple ? Math.min(length, dev.snaplen) : dv.getUint32(12, little);
+  const ticks = simple ? 0n : (BigInt(dv.getUint32(4, little)) << 32n) | BigInt(dv.getUint32(8, little));
+  if (caplen > MAX_PACKET) throw new CaptureError(`packet ${number} claims ${caplen} captured bytes`, at + start - 8);
+  if (start + caplen > bytes.length)
+    throw new CaptureError(
+      `packet ${number} claims ${caplen} bytes, its block has ${bytes.length - start}`,
+      at + start,
+    );
+  const options: TextOptions = simple ? new Map() : readOptions(block, start + ((caplen + 3) & ~3));
+  const comments = options.get(OPT_COMMENT)?.map((c) => text.decode(c));
+  const flags = options.get(EPB_FLAGS)?.[0];
+  const direction = flags?.length === 4 ? DIRECTIONS[viewOf(flags).getUint32(0, little) & 3] : undefined;
+  return {
+    timeNs: dev.toNs(ticks),
+    bytes: bytes.slice(start, start + caplen),
+    length,
+    linkType: dev.linkType,
+    ...(dev.dev !== undefined && { dev: dev.dev }),
+    ...(direction && { direction }),
+    ...(comments && { comments }),
+  };
+}
+
+/** Reads a whole file. Throws a CaptureError that says where, with the packets before that place. */
+export function readPcapng(bytes: Uint8Array): CapturedPacket[] {
+  return collect(pcapngPackets(sourceOf(bytes)));
 }
 
 /** A pcapng file, block by block: interfaces as they turn up, packets with comments. */
@@ -176,6 +208,7 @@ export class PcapngWriter {
     bytes: Uint8Array,
     comments: readonly string[] = [],
     length: number = bytes.length,
+    direction?: 'in' | 'out',
   ): void {
     const body = new Uint8Array(20 + ((bytes.length + 3) & ~3));
     const dv = new DataView(body.buffer);
@@ -185,11 +218,10 @@ export class PcapngWriter {
     dv.setUint32(12, bytes.length, true);
     dv.setUint32(16, length, true);
     body.set(bytes, 20);
-    this.#block(
-      ENHANCED,
-      body,
-      comments.map((c) => [OPT_COMMENT, c]),
-    );
+    this.#block(ENHANCED, body, [
+      ...(direction === undefined ? [] : ([[EPB_FLAGS, Uint8Array.of(direction === 'in' ? 1 : 2, 0, 0, 0)]] as const)),
+      ...comments.map((c) => [OPT_COMMENT, c] as const),
+    ]);
   }
 
   /** What has been written since the last call: append it to the file. */
@@ -234,6 +266,13 @@ export class PcapngWriter {
 export function writePcapng(packets: readonly CapturedPacket[]): Uint8Array {
   const writer = new PcapngWriter();
   for (const p of packets)
-    writer.packet(writer.interface(p.dev ?? 'capture', p.linkType), p.timeNs, p.bytes, p.comments ?? [], p.length);
+    writer.packet(
+      writer.interface(p.dev ?? 'capture', p.linkType),
+      p.timeNs,
+      p.bytes,
+      p.comments ?? [],
+      p.length,
+      p.direction,
+    );
   return writer.take();
 }
