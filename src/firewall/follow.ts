@@ -99,22 +99,9 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
   machine.onDeliver = undefined;
   if (sent < 0 && steps.length === 0) steps.push({ kind: 'drop', reason: 'IP_OUTNOROUTES' });
 
-  const drop = [...steps, ...others].find((s) => s.kind === 'drop');
-  const reason = drop?.kind === 'drop' ? drop.reason : undefined;
-  // Once the packet is delivered or dropped, what else is traced is the host's answer to it; before that, pieces and
-  // copies are the packet itself.
-  const own = steps.some((s) => s.kind === 'deliver') || (reason !== undefined && CONSUMED.includes(reason));
-  const gone = !own && steps.some((s) => s.kind === 'drop');
-  const out = own || gone ? undefined : (arrivals.find((a) => a.p === first) ?? arrivals.find((a) => a.traced));
-  const answered = own || out !== undefined ? undefined : arrivals[0];
-  let outcome: Outcome = 'dropped';
-  if (own) outcome = 'delivered';
-  else if (out !== undefined) outcome = local ? 'sent' : 'forwarded';
-  else if (answered !== undefined) outcome = 'rejected';
-  const whole = own || gone || steps.some((s) => s.kind === 'transmit');
-  const all = whole ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
-  const told = answered === undefined ? all : withAnswer(all, answered);
-  const decided = decisionOf(all, outcome, machine.chains);
+  const { outcome, own, out, answered, reason, judged } = conclude({ steps, others, arrivals, first, local });
+  const told = answered === undefined ? judged : withAnswer(judged, answered);
+  const decided = decisionOf(judged, outcome, machine.chains);
   const way: Way = {
     packet,
     steps: told,
@@ -136,6 +123,52 @@ function follow(machine: Machine, packet: string, local: boolean, start: () => n
     }),
     ...(own && (others.length > 0 || reply !== undefined) && { answered: answerWay(others, reply, machine.chains) }),
   };
+}
+
+/** What was seen of a packet. */
+export type Seen = {
+  /** Steps of the packet itself, and of others that came of it. */
+  readonly steps: readonly Step[];
+  readonly others: readonly Step[];
+  readonly arrivals: readonly Arrival[];
+  /** The packet's handle. */
+  readonly first: number;
+  /** The host sent it itself. */
+  readonly local: boolean;
+};
+
+/** What it comes to. */
+export type Conclusion = {
+  readonly outcome: Outcome;
+  /** The host took it in. */
+  readonly own: boolean;
+  /** The frame it left as. */
+  readonly out: Arrival | undefined;
+  /** The frame it was refused with. */
+  readonly answered: Arrival | undefined;
+  /** Why it was dropped. */
+  readonly reason: string | undefined;
+  /** The steps that are about the packet. */
+  readonly judged: readonly Step[];
+};
+
+/** The outcome of what was seen. */
+export function conclude({ steps, others, arrivals, first, local }: Seen): Conclusion {
+  const drop = steps.find((s) => s.kind === 'drop') ?? others.find((s) => s.kind === 'drop');
+  const reason = drop?.kind === 'drop' ? drop.reason : undefined;
+  // Once the packet is delivered or dropped, what else is traced is the host's answer to it; before that, pieces and
+  // copies are the packet itself.
+  const own = steps.some((s) => s.kind === 'deliver') || (reason !== undefined && CONSUMED.includes(reason));
+  const gone = !own && steps.some((s) => s.kind === 'drop');
+  const out = own || gone ? undefined : (arrivals.find((a) => a.p === first) ?? arrivals.find((a) => a.traced));
+  const answered = own || out !== undefined ? undefined : arrivals[0];
+  let outcome: Outcome = 'dropped';
+  if (own) outcome = 'delivered';
+  else if (out !== undefined) outcome = local ? 'sent' : 'forwarded';
+  else if (answered !== undefined) outcome = 'rejected';
+  const whole = own || gone || steps.some((s) => s.kind === 'transmit');
+  const judged = whole ? steps.filter((s) => !isConsumed(s)) : [...steps, ...others];
+  return { outcome, own, out, answered, reason, judged };
 }
 
 /** Drop reasons that mean that the host took the packet in. */

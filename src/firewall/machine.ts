@@ -24,6 +24,11 @@ import { baseChains, type ChainHook, RuleBook } from './rule-book.ts';
 /** Duplicate address detection and router solicitations are over by then. */
 const BOOT_NS = 5_000_000_000;
 
+export type MachineOptions = {
+  /** Wall-clock time when the host is ready, milliseconds since 1970; the default is that of a world. */
+  readonly wallClockMs?: number;
+};
+
 export class Machine {
   readonly host: Host;
   readonly book: RuleBook = new RuleBook();
@@ -39,8 +44,12 @@ export class Machine {
   readonly #ports: NetDevice[] = [];
 
   /** A host with interfaces and addresses; the ruleset comes next, then `finish`. */
-  constructor(ifaces: readonly IfaceSpec[]) {
-    const world = new World({ slots: 256, largeSlots: 4 });
+  constructor(ifaces: readonly IfaceSpec[], { wallClockMs }: MachineOptions = {}) {
+    const world = new World({
+      slots: 256,
+      largeSlots: 4,
+      ...(wallClockMs !== undefined && { epochMs: wallClockMs - BOOT_NS / 1e6 }),
+    });
     this.host = new Host(world, 'host');
     this.netlink = this.book.watch(hostNetlink(this.host));
     this.#sysctl = {

@@ -13,30 +13,17 @@ import { type Layer, vlan } from '../wire/layer.ts';
 import { parseFrame, parsePacket } from '../wire/parse.ts';
 import { LINKTYPE_ETHERNET } from '../wire/pcap.ts';
 import type { Answer, Way } from './answer.ts';
-import { detectKind, type RulesKind } from './detect.ts';
+import type { RulesKind } from './detect.ts';
 import { type Followed, followIn, followOut } from './follow.ts';
-import { type Given, type IfaceSpec, type PacketHint, type Plan, plan } from './infer.ts';
-import { hintsOf, loadRules, type RulesInput, type ScriptFacts } from './load.ts';
-import { Machine } from './machine.ts';
+import type { PacketHint, Plan } from './infer.ts';
+import type { RulesInput } from './load.ts';
+import type { Machine } from './machine.ts';
 import { answer, confirmation, type Filled, opening, packetOf } from './packet.ts';
 import { type PacketSpec, type PhrasePacket, parsePhrase } from './phrase.ts';
 import { BadInput } from './problem.ts';
+import { type FirewallOptions, inputOf, planHost, setUp } from './set-up.ts';
 
-export type FirewallOptions = {
-  /** The ruleset and the name to call it by. */
-  readonly text: string;
-  readonly file: string;
-  readonly kind?: RulesKind;
-  /** A save file is of ip6tables. */
-  readonly six?: boolean;
-  readonly given: Given;
-  /** Reads files that the ruleset includes. */
-  readonly readFile?: (path: string) => string;
-  /** Reads capture files. */
-  readonly readBytes?: (path: string) => Uint8Array;
-  /** Arguments of a shell script. */
-  readonly args?: readonly string[];
-};
+export type { FirewallOptions };
 
 const SPORT = 40_000;
 
@@ -56,33 +43,14 @@ export class Firewall {
 
   constructor(options: FirewallOptions) {
     this.#options = options;
-    this.kind = options.kind ?? detectKind(options.text, options.file, options.six);
-    this.#input = {
-      text: options.text,
-      file: options.file,
-      kind: this.kind,
-      args: options.args ?? [],
-      ...(options.readFile !== undefined && { readFile: options.readFile }),
-    };
+    this.#input = inputOf(options);
+    this.kind = this.#input.kind;
   }
 
   /** What the host for these packets will have: given and inferred interfaces, addresses and routes. */
   plan(phrases: readonly string[]): Plan {
-    return this.#plan(phrases.map((text) => parsePhrase(text))).plan;
-  }
-
-  #plan(specs: readonly PacketSpec[]): { plan: Plan; facts: ScriptFacts } {
-    const found = hintsOf(this.#input);
-    const given: Given = {
-      ifaces: [...this.#options.given.ifaces, ...found.script.ifaces],
-      routes: [...this.#options.given.routes, ...found.script.routes],
-    };
-    const planned = plan(
-      given,
-      found.hints,
-      specs.map((spec) => this.#hint(spec)),
-    );
-    return { plan: planned, facts: found };
+    const hints = phrases.map((text) => this.#hint(parsePhrase(text)));
+    return planHost(this.#input, this.#options.given, hints).plan;
   }
 
   #hint(spec: PacketSpec): PacketHint {
@@ -121,11 +89,8 @@ export class Firewall {
   /** Tries one packet. Throws BadInput. */
   ask(text: string): Answer {
     const spec = parsePhrase(text);
-    const { plan: planned, facts } = this.#plan([spec]);
-    const machine = new Machine(ownIfaces(planned, facts));
-    const warnings = loadRules(machine, this.#input);
-    machine.finish(planned.routes.filter((route) => !facts.script.routes.includes(route)));
-    const notes = [...planned.notes];
+    const { machine, plan, warnings } = setUp(this.#input, this.#options.given, [this.#hint(spec)]);
+    const notes = [...plan.notes];
     const ready = this.#ready(spec, machine, notes);
     const before = this.#before(machine, ready);
     const request = this.#send(machine, ready);
@@ -222,16 +187,6 @@ export class Firewall {
     if (dev === undefined) return {};
     return { reply: followIn(machine, dev, [...request.leftBy.tags, ...back.layers]).way };
   }
-}
-
-/** What is to be there before a script runs: not the interfaces and addresses that it adds itself. */
-function ownIfaces(planned: Plan, { script, created }: ScriptFacts): IfaceSpec[] {
-  return planned.ifaces
-    .filter(({ name }) => !created.has(name))
-    .map(({ name, addresses }) => {
-      const scripted = script.ifaces.find((i) => i.name === name)?.addresses ?? [];
-      return { name, addresses: addresses.filter((a) => !scripted.includes(a)) };
-    });
 }
 
 /** A captured frame was addressed to whoever was there; here the host is the next hop. */
