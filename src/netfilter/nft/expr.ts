@@ -7,6 +7,7 @@ import { type Attr, type AttrWriter, getBeU32 } from '../../wire/netlink/attr.ts
 import type { XtState } from '../xt/state.ts';
 import type { NetfilterHost } from './host.ts';
 import type { Chain, NftObject, Table } from './model.ts';
+import type { Native } from './native.ts';
 import type { PktInfo } from './pkt.ts';
 import type { Regs } from './regs.ts';
 import type { NftSet } from './set/set.ts';
@@ -33,6 +34,10 @@ export type Expr = {
   validate?(chain: Chain): void;
   /** The chains this expression may jump to, for loop detection. */
   targets?(): Iterable<Chain>;
+  /** What `eval` does, for the compiler of chains; without it compiled code calls `eval`. */
+  readonly native?: Native;
+  /** `eval` reads or writes no register. */
+  readonly aloof?: boolean;
   /** A fresh instance with the same settings and zeroed state, for set elements. Stateful expressions have it. */
   clone?(): Expr;
 };

@@ -34,6 +34,7 @@ export const bitwise: ExprKind = {
       if (mask.length !== length || xor.length !== length) throw new KernelError(EINVAL);
       return {
         name: 'bitwise',
+        native: { op: 'bitwise', from, to, mask, xor },
         eval(regs) {
           for (let i = 0; i < length; i++) regs.u8[to + i] = (regs.u8[from + i] & mask[i]) ^ xor[i];
         },

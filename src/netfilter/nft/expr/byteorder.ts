@@ -23,6 +23,7 @@ export const byteorder: ExprKind = {
     const to = storeRegister(attrs.get(NFTA_BYTEORDER_DREG), length);
     return {
       name: 'byteorder',
+      native: { op: 'byteorder', from, to, length, size },
       eval(regs) {
         for (let i = 0; i + size <= length; i += size) {
           for (let a = 0, b = size - 1; a <= b; a++, b--) {

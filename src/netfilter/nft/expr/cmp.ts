@@ -17,6 +17,7 @@ import {
 } from '../../../wire/uapi/nf-tables.ts';
 import { dumpValue, readValue } from '../data.ts';
 import { type Expr, type ExprKind, need, u32Attr } from '../expr.ts';
+import type { Native } from '../native.ts';
 import { loadRegister, regNumber } from '../regs.ts';
 
 export const cmp: ExprKind = {
@@ -31,6 +32,7 @@ export const cmp: ExprKind = {
       w.beU32(NFTA_CMP_SREG, regNumber(from)).beU32(NFTA_CMP_OP, op);
       dumpValue(w, NFTA_CMP_DATA, value);
     };
+    const native: Native = { op: 'cmp', from, cmp: op, value };
     if (length <= 4 && (op === NFT_CMP_EQ || op === NFT_CMP_NEQ)) {
       // Equality within one word: most comparisons of real rulesets.
       const word = from >> 2;
@@ -39,6 +41,7 @@ export const cmp: ExprKind = {
       const breakOn = op === NFT_CMP_NEQ;
       return {
         name: 'cmp',
+        native,
         eval(regs) {
           if (((regs.u32[word] & mask) === wanted) === breakOn) regs.verdict = NFT_BREAK;
         },
@@ -47,6 +50,7 @@ export const cmp: ExprKind = {
     }
     return {
       name: 'cmp',
+      native,
       eval(regs) {
         let d = 0;
         for (let i = 0; i < length; i++) {

@@ -4,22 +4,24 @@
 import { getBeU64 } from '../../../wire/netlink/attr.ts';
 import { NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS } from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, ExprKind } from '../expr.ts';
+import { State } from '../state.ts';
 
 /** A counter instance with the given start. */
-export function newCounter(packets: number, bytes: number): Expr & { packets: number; bytes: number } {
+export function newCounter(packets: number, bytes: number): Expr {
+  const state = new State(packets, bytes);
   return {
     name: 'counter',
-    packets,
-    bytes,
+    native: { op: 'counter', state },
+    aloof: true,
     eval(_regs, pkt) {
-      this.packets++;
-      this.bytes += pkt.slab.len(pkt.p);
+      state.add(0, 1);
+      state.add(1, pkt.slab.len(pkt.p));
     },
     dump(w, reset) {
-      w.beU64(NFTA_COUNTER_BYTES, BigInt(this.bytes)).beU64(NFTA_COUNTER_PACKETS, BigInt(this.packets));
+      w.beU64(NFTA_COUNTER_BYTES, BigInt(state.get(1))).beU64(NFTA_COUNTER_PACKETS, BigInt(state.get(0)));
       if (reset) {
-        this.packets = 0;
-        this.bytes = 0;
+        state.set(0, 0);
+        state.set(1, 0);
       }
     },
     clone() {

@@ -274,6 +274,7 @@ export const ct: ExprKind = {
       const to = storeRegister(attrs.get(U.NFTA_CT_DREG), 4);
       return {
         name: 'ct',
+        native: { op: 'ct state', to },
         eval(regs, pkt) {
           regs.u32[to >> 2] = table.stateBit(pkt.p);
         },

@@ -20,6 +20,7 @@ export const immediate: ExprKind = {
       const verdict = readVerdict(data, ctx);
       return {
         name: 'immediate',
+        native: { op: 'verdict', verdict },
         eval(regs) {
           regs.verdict = verdict.code;
           regs.chain = verdict.chain;
@@ -45,6 +46,7 @@ export const immediate: ExprKind = {
     const to = storeRegister(dreg, value.length);
     return {
       name: 'immediate',
+      native: { op: 'immediate', to, value },
       eval(regs) {
         for (let i = 0; i < value.length; i++) regs.u8[to + i] = value[i];
       },

@@ -8,6 +8,7 @@ function newLast(now: () => number): Expr {
   let seen = -1;
   return {
     name: 'last',
+    aloof: true,
     eval(_regs, pkt) {
       seen = pkt.world.now;
     },

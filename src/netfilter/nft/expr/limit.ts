@@ -15,6 +15,7 @@ import {
   NFTA_LIMIT_UNIT,
 } from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, need, u32Attr } from '../expr.ts';
+import { State } from '../state.ts';
 
 const NFT_LIMIT_PKT_BURST_DEFAULT = 5;
 
@@ -29,22 +30,24 @@ function newLimit(s: Settings): Expr {
   const cost = bytes ? 0 : Math.floor(nsecs / rate);
   const full = bytes ? Math.floor((nsecs * (rate + s.burst)) / rate) : cost * s.burst;
   const invert = (s.flags & NFT_LIMIT_F_INV) !== 0;
-  let tokens = full;
-  let last = -1;
+  // Tokens, time of the last packet plus one (0: none yet).
+  const state = new State(full, 0);
   return {
     name: 'limit',
+    native: bytes || !Number.isSafeInteger(full) ? undefined : { op: 'limit', state, cost, full, invert },
+    aloof: true,
     eval(regs, pkt) {
-      const now = pkt.world.now;
-      if (last < 0) last = now;
-      const available = Math.min(tokens + (now - last), full);
-      last = now;
+      const now = Math.floor(pkt.world.now) + 1;
+      const last = state.get(1);
+      const available = Math.min(state.get(0) + (last === 0 ? 0 : now - last), full);
+      state.set(1, now);
       const price = bytes ? Math.floor((nsecs * pkt.slab.len(pkt.p)) / rate) : cost;
       let over: boolean;
       if (available >= price) {
-        tokens = available - price;
+        state.set(0, available - price);
         over = false;
       } else {
-        tokens = available;
+        state.set(0, available);
         over = true;
       }
       if (over !== invert) regs.verdict = NFT_BREAK;

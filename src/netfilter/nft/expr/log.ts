@@ -39,6 +39,7 @@ export const log: ExprKind = {
     const host = ctx.host;
     return {
       name: 'log',
+      aloof: true,
       eval(_regs, pkt) {
         host.log(pkt.p, pkt, options);
       },

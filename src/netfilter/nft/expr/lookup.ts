@@ -34,6 +34,7 @@ export const lookup: ExprKind = {
     bindSet(set);
     return {
       name: 'lookup',
+      native: { op: 'lookup', set, from, to, verdicts, invert },
       eval(regs, pkt) {
         const element = find(set, regs.u8, from, pkt.world.now);
         if ((element !== undefined) === invert) {

@@ -238,6 +238,7 @@ export const meta: ExprKind = {
       const set = setter.set;
       return {
         name: 'meta',
+        native: { op: 'meta set', key, from },
         eval(regs, pkt) {
           set(regs, from, pkt);
         },
@@ -263,6 +264,7 @@ export const meta: ExprKind = {
     const l2 = key === U.NFT_META_NFPROTO && (ctx.family === NFPROTO_BRIDGE || ctx.family === NFPROTO_NETDEV);
     return {
       name: 'meta',
+      native: { op: 'meta', key, to, l2 },
       eval(regs, pkt) {
         if (l2) {
           // Families below IP say which protocol the frame carries, if any.

@@ -7,6 +7,7 @@ export const notrack: ExprKind = {
     const { conntrack } = ctx.host;
     return {
       name: 'notrack',
+      aloof: true,
       eval(_regs, pkt) {
         conntrack.notrack(pkt.p);
       },

@@ -11,6 +11,7 @@ import {
 } from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, u32Attr } from '../expr.ts';
 import { regNumber, storeRegister } from '../regs.ts';
+import { State } from '../state.ts';
 
 export const numgen: ExprKind = {
   name: 'numgen',
@@ -22,13 +23,16 @@ export const numgen: ExprKind = {
     if (modulus === 0) throw new KernelError(EINVAL);
     if (offset + modulus - 1 > 0xffffffff) throw new KernelError(EOVERFLOW);
     const to = storeRegister(attrs.get(NFTA_NG_DREG), 4);
-    let next = modulus - 1;
+    const state = new State(modulus - 1);
     return {
       name: 'numgen',
+      native: type === NFT_NG_RANDOM ? undefined : { op: 'numgen', state, to, modulus, offset },
       eval(regs, pkt) {
         if (type === NFT_NG_RANDOM) regs.u32[to >> 2] = pkt.world.random.below(modulus) + offset;
         else {
-          next = next + 1 < modulus ? next + 1 : 0;
+          const last = state.get(0);
+          const next = last + 1 < modulus ? last + 1 : 0;
+          state.set(0, next);
           regs.u32[to >> 2] = next + offset;
         }
       },

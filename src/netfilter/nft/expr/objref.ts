@@ -45,6 +45,8 @@ export const objref: ExprKind = {
     object.use++;
     return {
       name: 'objref',
+      native: object.impl.native,
+      aloof: object.impl.aloof,
       eval(regs, pkt) {
         object.impl.eval(regs, pkt);
       },

@@ -27,6 +27,7 @@ import {
   NFTA_PAYLOAD_SREG,
 } from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, u32Attr } from '../expr.ts';
+import type { Native } from '../native.ts';
 import type { PktInfo } from '../pkt.ts';
 import { loadRegister, regNumber, storeRegister } from '../regs.ts';
 import { innerHeader } from './inner-offset.ts';
@@ -68,12 +69,14 @@ function payloadLoad(base: number, offset: number, length: number, to: number): 
     w.beU32(NFTA_PAYLOAD_DREG, regNumber(to)).beU32(NFTA_PAYLOAD_BASE, base);
     w.beU32(NFTA_PAYLOAD_OFFSET, offset).beU32(NFTA_PAYLOAD_LEN, length);
   };
+  const native: Native = { op: 'payload', base, offset, length, to, fast };
   const headers = base === NFT_PAYLOAD_NETWORK_HEADER || base === NFT_PAYLOAD_TRANSPORT_HEADER;
   if (headers && (length === 1 || length === 2 || length === 4)) {
     // One word: most loads of real rulesets.
     const word = to >> 2;
     return {
       name: 'payload',
+      native,
       eval(regs, pkt) {
         const header = baseOffset(pkt, base, fast);
         const at = header + offset;
@@ -90,6 +93,7 @@ function payloadLoad(base: number, offset: number, length: number, to: number): 
   }
   return {
     name: 'payload',
+    native,
     eval(regs, pkt) {
       const at = baseOffset(pkt, base, fast);
       if (at < 0) {

@@ -12,21 +12,25 @@ import {
   NFTA_QUOTA_FLAGS,
 } from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, need, u32Attr } from '../expr.ts';
+import { State } from '../state.ts';
 
 function newQuota(quotaBytes: bigint, flags: number, start: number): Expr {
   const limit = Number(quotaBytes);
   const invert = (flags & NFT_QUOTA_F_INV) !== 0;
-  let consumed = start;
+  const state = new State(start);
   return {
     name: 'quota',
+    native: { op: 'quota', state, bytes: limit, invert },
+    aloof: true,
     eval(regs, pkt) {
-      consumed += pkt.slab.len(pkt.p);
-      if (consumed >= limit !== invert) regs.verdict = NFT_BREAK;
+      state.add(0, pkt.slab.len(pkt.p));
+      if (state.get(0) >= limit !== invert) regs.verdict = NFT_BREAK;
     },
     dump(w, reset) {
+      const consumed = state.get(0);
       w.beU64(NFTA_QUOTA_BYTES, quotaBytes).beU64(NFTA_QUOTA_CONSUMED, BigInt(Math.min(consumed, limit)));
       w.beU32(NFTA_QUOTA_FLAGS, flags | (consumed >= limit ? NFT_QUOTA_F_DEPLETED : 0));
-      if (reset) consumed = 0;
+      if (reset) state.set(0, 0);
     },
     clone() {
       return newQuota(quotaBytes, flags, 0);

@@ -25,6 +25,7 @@ export const range: ExprKind = {
     if (op > NFT_RANGE_NEQ) throw new KernelError(EINVAL);
     return {
       name: 'range',
+      native: { op: 'range', from, low, high, invert: op === NFT_RANGE_NEQ },
       eval(regs) {
         let below = 0;
         let above = 0;

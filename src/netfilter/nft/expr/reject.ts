@@ -31,6 +31,7 @@ export const reject: ExprKind = {
     const host = ctx.host;
     return {
       name: 'reject',
+      aloof: true,
       eval(regs, pkt) {
         regs.verdict = H.NF_DROP;
         const v4 = pkt.pf === H.NFPROTO_IPV4 || (pkt.pf !== H.NFPROTO_IPV6 && pkt.slab.protocol(pkt.p) === ETH_P_IP);
