@@ -2,6 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { build } from '../wire/build.ts';
+import { readCapture } from '../wire/capture.ts';
+import { ether, ip, tcp } from '../wire/layer.ts';
+import { writePcap } from '../wire/pcap.ts';
 import { checkExpectFile } from './check.ts';
 import { checkLabFile } from './lab-check.ts';
 import { runCli } from './program.ts';
@@ -58,6 +62,32 @@ test('try ends with 0 for allowed, 1 for dropped, 2 for bad input', async () => 
   expect(await runCli(['try'])).toBe(2);
   expect(await runCli(['try', '--help'])).toBe(0);
   expect(out).toContain('Exit code: 0 every packet and its reply pass, 1 one is dropped, 2 bad input.');
+});
+
+test('replay counts a capture, says where it is damaged, and writes verdicts as comments', async () => {
+  const syn = (dport: number): Uint8Array =>
+    build([ether(), ip({ saddr: '10.0.0.7', daddr: '203.0.113.9' }), tcp({ sport: 40000, dport, flags: 2 })]);
+  const packets = [443, 80].map((dport, i) => {
+    const bytes = syn(dport);
+    return { timeNs: BigInt(i) * 1_000_000n, bytes, length: bytes.length, linkType: 1 };
+  });
+  const whole = writePcap(packets);
+  const path = join(folder, 'a.pcap');
+  const judged = join(folder, 'judged.pcapng');
+  writeFileSync(path, whole);
+  expect(await runCli(['replay', rules(), path, ...host, '--limit', '1'])).toBe(0);
+  expect(await runCli(['replay', rules(), path, ...host, '--write', judged])).toBe(1);
+  expect(out).toMatch(/dropped +1 +50\.0 %/);
+  expect(readCapture(readFileSync(judged)).map((p) => p.comments?.[0])).toEqual([
+    `forwarded, in on lan by ${rules()}:5 iifname "lan" oifname "wan" tcp dport 443 accept`,
+    'dropped, in on lan by policy drop of inet t forward',
+  ]);
+  writeFileSync(path, whole.subarray(0, whole.length - 7));
+  expect(await runCli(['replay', rules(), path, ...host])).toBe(0);
+  expect(out).toContain('truncated packet 2: 47 of 54 bytes, at byte 110; replayed what comes before');
+  writeFileSync(path, 'no capture');
+  expect(await runCli(['replay', rules(), path])).toBe(2);
+  expect(out).toContain('neither a pcap nor a pcapng file');
 });
 
 test('a mistake in a ruleset is shown with file, line, column and caret', async () => {

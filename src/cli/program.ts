@@ -4,6 +4,7 @@ import { addBpf } from './bpf.ts';
 import { addExpect } from './expect.ts';
 import { addLab } from './lab.ts';
 import { BAD_INPUT, OK } from './output.ts';
+import { addReplay } from './replay.ts';
 import { addTest } from './test.ts';
 import { addTools } from './tools.ts';
 import { addTrace } from './trace.ts';
@@ -16,6 +17,7 @@ Examples:
   netloom try /etc/nftables.conf 'eth0 198.51.100.7 -> local:22'
   netloom expect rules.v4 'lan 10.0.0.7 -> 203.0.113.9:443' --save office.yml
   netloom test office.yml --junit results.xml
+  netloom replay nftables.conf capture.pcapng
   netloom run lab.yml gateway -- nft list ruleset
   netloom nft -c -f nftables.conf
   netloom bpf verify xdp_filter.o
@@ -33,6 +35,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .showHelpAfterError('(netloom --help lists the commands)');
   addTry(program);
   addExpect(program);
+  addReplay(program);
   addTest(program);
   addLab(program, argv);
   addTrace(program, argv);

@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { KINDS, type RulesKind } from '../firewall/detect.ts';
 import { type Given, parseAddrJson, parseIface, parseRoute, parseRouteJson } from '../firewall/infer.ts';
-import { Firewall } from '../firewall/try.ts';
+import { Firewall, type FirewallOptions } from '../firewall/try.ts';
 import { readBytes, readText } from './output.ts';
 
 export type RulesOptions = {
@@ -39,15 +39,17 @@ export function givenOf(options: RulesOptions): Given {
   };
 }
 
-/** A ruleset file, with its includes read from beside it. */
-export function openFirewall(
+type FileOptions = Pick<RulesOptions, 'kind' | 'ipv6' | 'arg'>;
+
+/** A ruleset file, with its includes read from beside it. `file` is what it is called, `path` where it lies. */
+export function firewallOptions(
   file: string,
   given: Given,
-  options: Pick<RulesOptions, 'kind' | 'ipv6' | 'arg'>,
+  options: FileOptions,
   path: string = file,
-): Firewall {
+): FirewallOptions {
   const beside = (name: string): string => resolve(dirname(path), name);
-  return new Firewall({
+  return {
     text: readText(path),
     file,
     given,
@@ -56,5 +58,10 @@ export function openFirewall(
     args: options.arg,
     ...(options.kind !== undefined && { kind: options.kind }),
     ...(options.ipv6 === true && { six: true }),
-  });
+  };
+}
+
+/** The ruleset file, ready for packets. */
+export function openFirewall(file: string, given: Given, options: FileOptions, path: string = file): Firewall {
+  return new Firewall(firewallOptions(file, given, options, path));
 }

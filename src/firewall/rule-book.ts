@@ -8,6 +8,7 @@ import { emitMessages, type Message, type NetlinkTransport, NLMSG_HDRLEN } from 
 import { NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR } from '../wire/uapi/netlink.ts';
 import {
   NFT_MSG_GETCHAIN,
+  NFT_MSG_GETRULE,
   NFT_MSG_NEWRULE,
   NFTA_CHAIN_HOOK,
   NFTA_CHAIN_NAME,
@@ -156,15 +157,22 @@ function markEchoes(datagram: Uint8Array): { bytes: Uint8Array; rules: Set<numbe
   return { bytes, rules, marked };
 }
 
-/** All base chains of a host, in no particular order. */
-export function baseChains(netlink: NetlinkTransport): ChainHook[] {
-  const type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETCHAIN;
+/** All objects of a kind, as the attributes of their messages. */
+function dump(netlink: NetlinkTransport, message: number): { family: string; attrs: ReturnType<typeof attrMap> }[] {
+  const type = (NFNL_SUBSYS_NFTABLES << 8) | message;
   const payload = Uint8Array.of(0, 0, 0, 0);
   const request = emitMessages([{ type, flags: NLM_F_REQUEST | NLM_F_DUMP, seq: 1, port: 0, payload }]);
+  return netlink
+    .open(NETLINK_NETFILTER)
+    .send(request)
+    .filter((m) => m.type !== NLMSG_DONE && m.type !== NLMSG_ERROR)
+    .map((m) => ({ family: FAMILIES.get(m.payload[0]) ?? '', attrs: attrMap(m.payload, NFGENMSG_LENGTH) }));
+}
+
+/** All base chains of a host, in no particular order. */
+export function baseChains(netlink: NetlinkTransport): ChainHook[] {
   const out: ChainHook[] = [];
-  for (const m of netlink.open(NETLINK_NETFILTER).send(request)) {
-    if (m.type === NLMSG_DONE || m.type === NLMSG_ERROR) continue;
-    const attrs = attrMap(m.payload, NFGENMSG_LENGTH);
+  for (const { family, attrs } of dump(netlink, NFT_MSG_GETCHAIN)) {
     const hook = attrs.get(NFTA_CHAIN_HOOK);
     const table = attrs.get(NFTA_CHAIN_TABLE);
     const chain = attrs.get(NFTA_CHAIN_NAME);
@@ -173,7 +181,6 @@ export function baseChains(netlink: NetlinkTransport): ChainHook[] {
     const inner = attrMap(hook.payload);
     const number = inner.get(NFTA_HOOK_HOOKNUM);
     const priority = inner.get(NFTA_HOOK_PRIORITY);
-    const family = FAMILIES.get(m.payload[0]) ?? '';
     out.push({
       family,
       table: getString(table.payload),
@@ -182,6 +189,24 @@ export function baseChains(netlink: NetlinkTransport): ChainHook[] {
       hook: (HOOKS[family] ?? INET_HOOKS)[number ? getBeU32(number.payload) : 0] ?? '',
       priority: priority ? getBeU32(priority.payload) | 0 : 0,
     });
+  }
+  return out;
+}
+
+/** All rules of a host, chain by chain in their order. */
+export function allRules(netlink: NetlinkTransport): (RuleName & { readonly handle: number })[] {
+  const out: (RuleName & { handle: number })[] = [];
+  for (const { family, attrs } of dump(netlink, NFT_MSG_GETRULE)) {
+    const table = attrs.get(NFTA_RULE_TABLE);
+    const chain = attrs.get(NFTA_RULE_CHAIN);
+    const handle = attrs.get(NFTA_RULE_HANDLE);
+    if (table && chain && handle)
+      out.push({
+        family,
+        table: getString(table.payload),
+        chain: getString(chain.payload),
+        handle: Number(getBeU64(handle.payload)),
+      });
   }
   return out;
 }

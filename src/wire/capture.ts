@@ -12,12 +12,12 @@ export function isCapture(bytes: Uint8Array): boolean {
  * The packets of a capture file of either kind, read as they are asked for. Throws a CaptureError that says where the
  * file is damaged.
  */
-export function capturePackets(source: ByteSource): Generator<CapturedPacket, void> {
+export function* capturePackets(source: ByteSource): Generator<CapturedPacket, void> {
   const start = source.take(4);
   const whole = before(start, source);
-  if (isPcapng(start)) return pcapngPackets(whole);
-  if (isPcap(start)) return pcapPackets(whole);
-  throw new CaptureError('neither a pcap nor a pcapng file', 0);
+  if (isPcapng(start)) yield* pcapngPackets(whole);
+  else if (isPcap(start)) yield* pcapPackets(whole);
+  else throw new CaptureError('neither a pcap nor a pcapng file', 0);
 }
 
 /** All packets of a capture file. Throws a CaptureError that says where the file is damaged. */
