@@ -1,4 +1,4 @@
-/** `npm run attack -- [--programs N] [--kernel N] [--seed N]`: builds, then runs conformance/ebpf-attack/main.ts. */
+/** `npm run attack -- [--programs N] [--kernel N] [--seed N] [--from N] [--json]`: builds, then runs conformance/ebpf-attack/main.ts. */
 import { join } from 'node:path';
 import { ensureBuilt, ensureInstalled, root, run } from './setup.js';
 

@@ -2,7 +2,7 @@
  * The verifier's working memory for one program: the program itself, who loads it, the path being walked, the paths still
  * to be walked, and the log.
  */
-import { classOf, type Insn, MAX_BPF_STACK } from '../insn.ts';
+import { BPF_COMPLEXITY_LIMIT_INSNS, classOf, type Insn, MAX_BPF_STACK } from '../insn.ts';
 import type { LineInfo, MapInfo, ProgramSpec } from '../program.ts';
 import { LiveStack } from './live-stack.ts';
 import type { Log } from './log.ts';
@@ -109,6 +109,7 @@ export class Verifier {
   readonly mode: Mode;
   /** Processors there are: bounds what bpf_get_smp_processor_id returns. */
   readonly cpus: number;
+  readonly complexityLimit: number;
   readonly log: Log;
   readonly info: InsnInfo[];
   subprogs: Subprog[] = [];
@@ -152,12 +153,13 @@ export class Verifier {
   readonly helpers: Set<number> = new Set();
   maxCtxOffset = 0;
 
-  constructor(spec: ProgramSpec, mode: Mode, log: Log, cpus = 1) {
+  constructor(spec: ProgramSpec, mode: Mode, log: Log, cpus = 1, complexityLimit: number = BPF_COMPLEXITY_LIMIT_INSNS) {
     this.spec = spec;
     this.insns = spec.insns;
     this.maps = spec.maps;
     this.mode = mode;
     this.cpus = cpus;
+    this.complexityLimit = complexityLimit;
     this.log = log;
     this.info = spec.insns.map(() => new InsnInfo());
     this.bpfCapable = mode !== 'unpriv';

@@ -36,6 +36,8 @@ export type VerifyOptions = {
   readonly logLevel?: number;
   /** Processors of the machine that will run it; default 1. */
   readonly cpus?: number;
+  /** Instructions to walk before the program counts as too large; default (and the kernel's) 1,000,000. */
+  readonly complexityLimit?: number;
 };
 
 /** What is known about one instruction of an accepted program. */
@@ -99,7 +101,7 @@ const BPF_MAXINSNS = 4096;
 export function verify(spec: ProgramSpec, options: VerifyOptions = {}): Verdict {
   const mode = options.mode ?? 'root';
   const log = new Log(options.logLevel ?? 0);
-  const v = new Verifier(spec, mode, log, options.cpus);
+  const v = new Verifier(spec, mode, log, options.cpus, options.complexityLimit);
   let failure: Reject | undefined;
   try {
     check(v);
@@ -141,7 +143,7 @@ export function verify(spec: ProgramSpec, options: VerifyOptions = {}): Verdict 
 function logStatistics(v: Verifier): void {
   if ((v.log.level & LOG_STATS) !== 0) v.log.write(`stack depth ${v.subprogs.map((s) => s.stackDepth).join('+')}\n`);
   v.log.write(
-    `processed ${v.processed} insns (limit ${BPF_COMPLEXITY_LIMIT_INSNS}) max_states_per_insn ${v.maxStatesPerInsn} ` +
+    `processed ${v.processed} insns (limit ${v.complexityLimit}) max_states_per_insn ${v.maxStatesPerInsn} ` +
       `total_states ${v.totalStates} peak_states ${v.peakStates} mark_read 0\n`,
   );
 }

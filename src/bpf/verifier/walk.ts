@@ -13,7 +13,6 @@ import {
   BPF_ALU64,
   BPF_ATOMIC,
   BPF_CALL,
-  BPF_COMPLEXITY_LIMIT_INSNS,
   BPF_IND,
   BPF_LD,
   BPF_LDX,
@@ -92,8 +91,7 @@ export function walkAll(v: Verifier): void {
     const insn = v.insns[pc];
     v.currentStep = undefined;
     if (insn === undefined) v.reject(EFAULT, `invalid insn idx ${pc} insn_cnt ${v.insns.length}`);
-    if (++v.processed > BPF_COMPLEXITY_LIMIT_INSNS)
-      v.reject(E2BIG, `BPF program is too large. Processed ${v.processed} insn`);
+    if (++v.processed > v.complexityLimit) v.reject(E2BIG, `BPF program is too large. Processed ${v.processed} insn`);
     const info = v.info[pc];
     if (info.prunePoint && stateVisited(v)) {
       if (v.log.verbose) {
