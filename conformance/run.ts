@@ -20,6 +20,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'wild-iptables-save': './wild-iptables-save.js',
   'nft-match-matrix': './nft-match-matrix.js',
   'conntrack-sequences': './conntrack-sequences.js',
+  'conntrack-cli': './conntrack-cli.js',
   'nft-py': './nft-py.js',
   cbpf: './ebpf-cbpf.js',
   matrices: './ebpf-matrices.js',

@@ -17,6 +17,6 @@ import { openNetlink } from './socket.ts';
 export function hostNetlink(host: Host): NetlinkTransport {
   return openNetlink({
     route: new Rtnetlink(rtnetlinkHost(host)),
-    netfilter: new Nfnetlink(host.nftables, new Map([[NFNL_SUBSYS_CTNETLINK, ctnetlink(host.conntrack)]])),
+    netfilter: new Nfnetlink(host.nftables, new Map([[NFNL_SUBSYS_CTNETLINK, ctnetlink(host.conntrack, host.nat)]])),
   });
 }

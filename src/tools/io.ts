@@ -32,6 +32,8 @@ export type ToolIo = {
   readonly readBytes?: (path: string) => Uint8Array;
   /** bpf(2) of the host. */
   readonly bpf?: BpfTransport;
+  /** Milliseconds since 1970, when the tool tells how old something is. */
+  readonly now?: () => number;
   /** Standard input, when the tool reads it ("-"). */
   readonly stdin?: string;
 };

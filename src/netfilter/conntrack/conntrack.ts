@@ -514,6 +514,11 @@ export class Conntrack implements TrackerContext {
     return NF_ACCEPT;
   }
 
+  /** Gives up an entry that was created and is not to be inserted. */
+  discard(ct: Conn): void {
+    if (!ct.confirmed) this.#forget(ct);
+  }
+
   /** Puts an entry into the table: its time runs from now. The caller has looked for clashes. */
   insert(ct: Conn): void {
     const i = this.#unconfirmed.indexOf(ct);

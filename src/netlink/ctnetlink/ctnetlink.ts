@@ -6,20 +6,24 @@ import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, KernelError } from '
 import type { Conntrack } from '../../netfilter/conntrack/conntrack.ts';
 import type { Conn } from '../../netfilter/conntrack/entry.ts';
 import { zoneId } from '../../netfilter/conntrack/entry.ts';
+import { newSctpState } from '../../netfilter/conntrack/sctp.ts';
 import { newTcpState } from '../../netfilter/conntrack/tcp.ts';
-import { l3num, ZONE } from '../../netfilter/conntrack/tuple.ts';
+import { l3num, TUPLE_WORDS, ZONE } from '../../netfilter/conntrack/tuple.ts';
+import type { Nat } from '../../netfilter/nat/nat.ts';
+import { MANIP_DST, MANIP_SRC } from '../../netfilter/nat/range.ts';
 import { type Attr, attrMap, getBeU16, getBeU32, getU8 } from '../../wire/netlink/attr.ts';
 import type { Message } from '../../wire/netlink/message.ts';
 import * as C from '../../wire/uapi/ctnetlink.ts';
-import { NFPROTO_UNSPEC } from '../../wire/uapi/netfilter.ts';
-import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_MULTI } from '../../wire/uapi/netlink.ts';
+import { NF_ACCEPT, NFPROTO_UNSPEC } from '../../wire/uapi/netfilter.ts';
+import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_FILTERED, NLM_F_EXCL, NLM_F_MULTI } from '../../wire/uapi/netlink.ts';
 import { begin, ctType, entryMessage, eventMessage } from './dump.ts';
+import { readRange } from './nat.ts';
 import { type ReadTuple, readTuple, readZone } from './tuple.ts';
 
 type Attrs = ReadonlyMap<number, Attr>;
 
 /** Answers one message of the subsystem; throws KernelError. */
-export function ctnetlink(ct: Conntrack): (m: Message) => Message[] {
+export function ctnetlink(ct: Conntrack, nat?: Nat): (m: Message) => Message[] {
   return (m) => {
     if (m.payload.length < 4) throw new KernelError(EINVAL);
     const family = m.payload[0];
@@ -31,7 +35,7 @@ export function ctnetlink(ct: Conntrack): (m: Message) => Message[] {
       case C.IPCTNL_MSG_CT_DELETE:
         return remove(ct, family, attrs);
       case C.IPCTNL_MSG_CT_NEW:
-        return change(ct, m, family, attrs);
+        return change(ct, nat, m, family, attrs);
       case C.IPCTNL_MSG_CT_GET_STATS_CPU:
         return [statsCpu(ct, m)];
       case C.IPCTNL_MSG_CT_GET_STATS:
@@ -70,6 +74,7 @@ function filterOf(ct: Conntrack, family: number, attrs: Attrs): (e: Conn) => boo
   const markMask = u32(attrs, C.CTA_MARK_MASK) ?? 0xffffffff;
   const status = u32(attrs, C.CTA_STATUS);
   const statusMask = u32(attrs, C.CTA_STATUS_MASK) ?? status ?? 0;
+  if (status !== undefined && statusMask === 0) throw new KernelError(EINVAL);
   const zone = attrs.get(C.CTA_ZONE);
   const zoneNumber = zone === undefined ? undefined : getBeU16(zone.payload);
   return (e) =>
@@ -102,15 +107,17 @@ function get(ct: Conntrack, m: Message, family: number, attrs: Attrs): Message[]
   const reset = (m.type & 255) === C.IPCTNL_MSG_CT_GET_CTRZERO;
   if ((m.flags & NLM_F_DUMP) === NLM_F_DUMP) {
     const wanted = filterOf(ct, family, attrs);
+    const flags = NLM_F_MULTI | (family !== NFPROTO_UNSPEC || attrs.size > 0 ? NLM_F_DUMP_FILTERED : 0);
     const out: Message[] = [];
     ct.forEach((e) => {
-      if (wanted(e)) out.push(entryMessage(ct, e, m, NLM_F_MULTI, reset));
+      if (wanted(e)) out.push(entryMessage(ct, e, m, flags, reset));
     });
     return out;
   }
   const e = findNamed(ct, named(family, attrs));
   if (e === undefined) throw new KernelError(ENOENT);
-  return [entryMessage(ct, e, m, 0, reset)];
+  // The lookup holds a reference of its own.
+  return [entryMessage(ct, e, m, 0, reset, 2)];
 }
 
 function remove(ct: Conntrack, family: number, attrs: Attrs): Message[] {
@@ -125,7 +132,7 @@ function remove(ct: Conntrack, family: number, attrs: Attrs): Message[] {
   return [];
 }
 
-function change(ct: Conntrack, m: Message, family: number, attrs: Attrs): Message[] {
+function change(ct: Conntrack, nat: Nat | undefined, m: Message, family: number, attrs: Attrs): Message[] {
   const n = named(family, attrs);
   const known = findNamed(ct, n);
   if (known !== undefined) {
@@ -142,19 +149,37 @@ function change(ct: Conntrack, m: Message, family: number, attrs: Attrs): Messag
   if (!(m.flags & NLM_F_CREATE)) throw new KernelError(ENOENT);
   if (n.orig === undefined || n.reply === undefined) throw new KernelError(EINVAL);
   if (!attrs.has(C.CTA_TIMEOUT)) throw new KernelError(EINVAL);
-  if (attrs.has(C.CTA_NAT_SRC) || attrs.has(C.CTA_NAT_DST))
-    throw new KernelError(EOPNOTSUPP, 'netloom does not support NAT attributes of new conntrack entries');
   n.reply.words[ZONE] = zoneId(n.zone.id, n.zone.dir, 1);
-  if (ct.find(n.reply.words) >= 0) throw new KernelError(EEXIST);
   const e = ct.create(n.orig.words, n.reply.words, n.zone.id, n.zone.dir);
   if (e === undefined) throw new KernelError(ENOMEM);
-  ct.setTimeout(e, u32(attrs, C.CTA_TIMEOUT) ?? 0);
-  apply(ct, e, attrs);
+  try {
+    ct.setTimeout(e, u32(attrs, C.CTA_TIMEOUT) ?? 0);
+    setupNat(e, nat, attrs, family);
+    apply(ct, e, attrs);
+    const key = ct.tuples.slice(ct.at(e, 1), ct.at(e, 1) + TUPLE_WORDS);
+    if (ct.find(key) >= 0) throw new KernelError(EEXIST);
+  } catch (error) {
+    ct.discard(e);
+    throw error;
+  }
   ct.insert(e);
   ct.event(e, C.IPCT_NEW);
   for (const event of [C.IPCT_REPLY, C.IPCT_ASSURED, C.IPCT_PROTOINFO, C.IPCT_MARK]) ct.event(e, event);
   ct.deliverEvents(e);
   return [];
+}
+
+/** The translation of a new connection (CTA_NAT_DST, CTA_NAT_SRC): destinations first, as in the packet path. */
+function setupNat(e: Conn, nat: Nat | undefined, attrs: Attrs, family: number): void {
+  for (const [type, manip] of [
+    [C.CTA_NAT_DST, MANIP_DST],
+    [C.CTA_NAT_SRC, MANIP_SRC],
+  ] as const) {
+    const attr = attrs.get(type);
+    if (attr === undefined) continue;
+    if (nat === undefined) throw new KernelError(EOPNOTSUPP);
+    if (nat.setup(e, readRange(attr, family), manip) !== NF_ACCEPT) throw new KernelError(EINVAL);
+  }
 }
 
 /** Status bits that a message may not clear once they are set, and those it may not touch at all. */
@@ -184,6 +209,8 @@ function apply(ct: Conntrack, e: Conn, attrs: Attrs): void {
 }
 
 function applyProtoinfo(e: Conn, info: Attrs): void {
+  const sctp = info.get(C.CTA_PROTOINFO_SCTP);
+  if (sctp !== undefined) applySctp(e, attrMap(sctp.payload));
   const tcp = info.get(C.CTA_PROTOINFO_TCP);
   if (tcp === undefined) return;
   const nest = attrMap(tcp.payload);
@@ -209,6 +236,17 @@ function applyProtoinfo(e: Conn, info: Attrs): void {
     e.tcp.seen[0].scale = getU8(o.payload);
     e.tcp.seen[1].scale = getU8(r.payload);
   }
+}
+
+function applySctp(e: Conn, nest: Attrs): void {
+  const state = nest.get(C.CTA_PROTOINFO_SCTP_STATE);
+  const original = u32(nest, C.CTA_PROTOINFO_SCTP_VTAG_ORIGINAL);
+  const reply = u32(nest, C.CTA_PROTOINFO_SCTP_VTAG_REPLY);
+  if (state === undefined || original === undefined || reply === undefined) throw new KernelError(EINVAL);
+  e.sctp ??= newSctpState();
+  e.sctp.state = getU8(state.payload);
+  e.sctp.vtag[0] = original;
+  e.sctp.vtag[1] = reply;
 }
 
 function applyLabels(e: Conn, labels: Attr, mask: Attr | undefined): void {

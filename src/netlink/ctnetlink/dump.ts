@@ -95,13 +95,13 @@ function seconds(ct: Conntrack, e: Conn): number {
 }
 
 /** One connection as an IPCTNL_MSG_CT_NEW message, as dumps and queries answer. */
-export function entryMessage(ct: Conntrack, e: Conn, request: Message, flags: number, reset = false): Message {
+export function entryMessage(ct: Conntrack, e: Conn, request: Message, flags: number, reset = false, use = 1): Message {
   const w = begin(l3num(ct.tuples, ct.at(e, 0)));
   tuples(w, ct, e);
   w.beU32(C.CTA_STATUS, e.status & STATUS_MASK);
   w.beU32(C.CTA_MARK, e.mark);
   w.beU32(C.CTA_ID, e.id);
-  w.beU32(C.CTA_USE, 1);
+  w.beU32(C.CTA_USE, use);
   master(w, ct, e);
   w.beU32(C.CTA_TIMEOUT, seconds(ct, e));
   protoinfo(w, e, false);

@@ -4,9 +4,9 @@ import { hostNetlink } from '../../netlink/host-netlink.ts';
 import { Host } from '../../netns/host.ts';
 import { conntrack } from './main.ts';
 
-function shell(): (line: string) => { code: number; stdout: string; stderr: string } {
+function shell(): (line: string, stdin?: string) => { code: number; stdout: string; stderr: string } {
   const netlink = hostNetlink(new Host(new World({ slots: 16, largeSlots: 1 }), 'gw'));
-  return (line) => conntrack(line.split(' '), { netlink });
+  return (line, stdin) => conntrack(line.split(' '), { netlink, stdin });
 }
 
 test('a connection that is created is listed, updated, found by its filters and deleted, as conntrack prints it', () => {
@@ -20,10 +20,10 @@ test('a connection that is created is listed, updated, found by its filters and 
     stdout: line,
     stderr: 'conntrack v1.4.7 (conntrack-tools): 1 flow entries have been shown.\n',
   });
-  expect(run(create).stderr).toContain('File exists');
+  expect(run(create).stderr).toContain('Operation failed: Such conntrack exists, try -U to update');
   expect(run('-L -s 1.1.0.0/16 -p tcp --dport 20').stdout).toBe(line);
   expect(run('-L -s 1.2.0.0/16').stdout).toBe('');
-  expect(run('-U -s 1.1.1.1 -m 7').stdout).toBe(line.replace('mark=0', 'mark=7'));
+  expect(run('-U -s 1.1.1.1 -m 7').stdout).toBe(line.replace('mark=0', 'mark=7').replace('use=1', 'use=2'));
   expect(run('-C').stdout).toBe('1\n');
   expect(run('-D -m 7').code).toBe(0);
   expect(run('-D -m 7')).toEqual({
@@ -49,12 +49,44 @@ test('protocols, families and zones print as they should', () => {
   expect(run('-C').stdout).toBe('0\n');
 });
 
-test('what cannot be done is said by name', () => {
+test('an option that a command does not take, or lacks, is complained of in the tool’s words', () => {
   const run = shell();
-  expect(run('-E')).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining('netloom does not support conntrack -E'),
-  });
-  expect(run('-L -p foo').stderr).toContain('unsupported protocol');
-  expect(run('')).toMatchObject({ code: 2 });
+  const first = (line: string): string =>
+    run(line)
+      .stderr.split('\n')[0]
+      .replace(/^.*?: /, '');
+  expect(first('-L -t 5')).toBe("Illegal option `--timeout' with this command");
+  expect(first('-I -p tcp -s 1.1.1.1 -d 2.2.2.2 -t 5 --sport 1 --dport 2')).toBe(
+    "You need to supply the `--state' option for this command",
+  );
+  expect(first('-I -s 1.1.1.1 -d 2.2.2.2 -p tcp --dport 20 --state LISTEN -t 50')).toBe(
+    "you have to specify `--sport' and `--dport'",
+  );
+  expect(first('-L --sport 5 -p tcp')).toBe("unknown option `--sport'");
+  expect(first('-L --dst-nat [2001::1]:65536')).toBe("Invalid port `65536'");
+  expect(first('-A expect')).toBe("Can't do --add on expectations");
+  expect(first('-L -p foo')).toBe("`foo' unsupported protocol");
+  expect(run('').stdout).toContain('Usage: conntrack [commands] [options]');
+});
+
+test('what -o save writes makes the same connections again from a file', () => {
+  const [one, two] = [shell(), shell()];
+  one('-I -p tcp -s 1.1.1.1 -d 2.2.2.2 --src-nat 5.5.5.5:100 --sport 1 --dport 2 --state CLOSE -u ASSURED -t 50');
+  one('-I -p udp -s ::1 -d ::2 --sport 1 --dport 2 -t 40 -w 7');
+  one('-I -p gre -s 1.1.1.1 -d 2.2.2.2 --srckey 0x10 --dstkey 5 -t 9');
+  const saved = one('-L -o save').stdout;
+  expect(saved).toContain('-A -t 50 -u SEEN_REPLY,ASSURED -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -n 5.5.5.5 -p tcp');
+  expect(two('-R -', saved)).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  expect(two('-L -o extended').stdout).toBe(one('-L -o extended').stdout);
+  expect(two('-L --src-nat 5.5.5.5:100').stdout).toContain('dst=5.5.5.5 sport=2 dport=100 [ASSURED]');
+});
+
+test('XML names both directions, and what holds for both', () => {
+  const run = shell();
+  run('-I -p udp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2 -t 40 -m 3');
+  expect(run('-L -o xml').stdout.replace(/<id>\d+/, '<id>N')).toBe(`<?xml version="1.0" encoding="utf-8"?>
+<conntrack>
+<flow><meta direction="original"><layer3 protonum="2" protoname="ipv4"><src>1.1.1.1</src><dst>2.2.2.2</dst></layer3><layer4 protonum="17" protoname="udp"><sport>1</sport><dport>2</dport></layer4></meta><meta direction="reply"><layer3 protonum="2" protoname="ipv4"><src>2.2.2.2</src><dst>1.1.1.1</dst></layer3><layer4 protonum="17" protoname="udp"><sport>2</sport><dport>1</dport></layer4></meta><meta direction="independent"><timeout>40</timeout><mark>3</mark><use>1</use><id>N</id><unreplied/></meta></flow>
+</conntrack>
+`);
 });

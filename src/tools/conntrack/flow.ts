@@ -1,8 +1,9 @@
-/** A connection as the tool holds it, read from a ctnetlink message and printed as conntrack(8) prints it. */
+/** A connection as the tool holds it, read from a ctnetlink message. */
 import { AF_INET, formatAddress } from '../../wire/address.ts';
 import { type Attr, attrMap, getBeU16, getBeU32, getBeU64, getString, getU8 } from '../../wire/netlink/attr.ts';
 import type { Message } from '../../wire/netlink/message.ts';
 import * as C from '../../wire/uapi/ctnetlink.ts';
+import { DCCP_STATES, SCTP_STATES, TCP_STATES } from './protocols.ts';
 
 export type FlowTuple = {
   readonly src: string;
@@ -13,87 +14,56 @@ export type FlowTuple = {
   readonly zone: number | undefined;
 };
 
+export type FlowState = { readonly name: string; readonly number: number };
+
 export type Flow = {
   readonly family: number;
   readonly orig: FlowTuple;
   readonly reply: FlowTuple;
   readonly status: number;
-  readonly timeout: number;
-  readonly mark: number;
+  readonly timeout: number | undefined;
+  readonly mark: number | undefined;
+  readonly secmark: number;
+  readonly secctx: string | undefined;
   readonly zone: number | undefined;
-  readonly use: number;
+  readonly use: number | undefined;
   readonly id: number;
-  readonly state: string | undefined;
+  readonly state: FlowState | undefined;
+  readonly vtags: readonly [number, number] | undefined;
   readonly counters: readonly (readonly [bigint, bigint] | undefined)[];
   readonly helper: string | undefined;
-  readonly labels: readonly number[];
+  readonly labels: readonly number[] | undefined;
+  /** Nanoseconds since 1970. */
+  readonly start: bigint | undefined;
+  readonly stop: bigint | undefined;
   /** As they came, to name the connection in a request. */
   readonly attrs: ReadonlyMap<number, Attr>;
 };
 
-const NAMES: ReadonlyMap<number, string> = new Map([
-  [1, 'icmp'],
-  [6, 'tcp'],
-  [17, 'udp'],
-  [33, 'dccp'],
-  [47, 'gre'],
-  [58, 'icmpv6'],
-  [132, 'sctp'],
-  [136, 'udplite'],
-]);
-const TCP_STATES: readonly string[] = [
-  'NONE',
-  'SYN_SENT',
-  'SYN_RECV',
-  'ESTABLISHED',
-  'FIN_WAIT',
-  'CLOSE_WAIT',
-  'LAST_ACK',
-  'TIME_WAIT',
-  'CLOSE',
-  'SYN_SENT2',
-];
-const SCTP_STATES: readonly string[] = [
-  'NONE',
-  'CLOSED',
-  'COOKIE_WAIT',
-  'COOKIE_ECHOED',
-  'ESTABLISHED',
-  'SHUTDOWN_SENT',
-  'SHUTDOWN_RECD',
-  'SHUTDOWN_ACK_SENT',
-  'HEARTBEAT_SENT',
-  'HEARTBEAT_ACKED',
-];
+type Attrs = ReadonlyMap<number, Attr>;
 
-/** Protocol number of a name as conntrack(8) knows it, or of digits. */
-export function protocolNumber(text: string): number | undefined {
-  if (/^\d{1,3}$/.test(text) && Number(text) < 256) return Number(text);
-  if (text === 'ipv6-icmp') return 58;
-  for (const [number, name] of NAMES) if (name === text.toLowerCase()) return number;
-  return undefined;
-}
-
-export function stateNumber(proto: number, name: string): number {
-  return (proto === 132 ? SCTP_STATES : TCP_STATES).indexOf(name.toUpperCase());
-}
-
-function readTuple(attr: Attr, family: number): FlowTuple {
+/** Reads a tuple nest; what is missing of an expectation's tuple or mask is zero. */
+export function readTuple(attr: Attr, family: number): FlowTuple {
   const nest = attrMap(attr.payload);
-  const ip = attrMap(nest.get(C.CTA_TUPLE_IP)!.payload);
+  const ip: Attrs = attrMap(nest.get(C.CTA_TUPLE_IP)?.payload ?? new Uint8Array());
   const four = family === AF_INET;
-  const address = (type: number): string => formatAddress(ip.get(type)!.payload);
-  const proto = attrMap(nest.get(C.CTA_TUPLE_PROTO)!.payload);
-  const u16 = (type: number): number => getBeU16(proto.get(type)!.payload);
-  const u8 = (type: number): number => getU8(proto.get(type)!.payload);
-  const six = proto.has(C.CTA_PROTO_ICMPV6_ID);
+  const address = (type: number): string => formatAddress(ip.get(type)?.payload ?? new Uint8Array(four ? 4 : 16));
+  const proto: Attrs = attrMap(nest.get(C.CTA_TUPLE_PROTO)?.payload ?? new Uint8Array());
+  const u16 = (type: number): number => {
+    const a = proto.get(type);
+    return a === undefined ? 0 : getBeU16(a.payload);
+  };
+  const u8 = (type: number): number => {
+    const a = proto.get(type);
+    return a === undefined ? 0 : getU8(a.payload);
+  };
   const zone = nest.get(C.CTA_TUPLE_ZONE);
   return {
     src: address(four ? C.CTA_IP_V4_SRC : C.CTA_IP_V6_SRC),
     dst: address(four ? C.CTA_IP_V4_DST : C.CTA_IP_V6_DST),
     proto: u8(C.CTA_PROTO_NUM),
     ports: proto.has(C.CTA_PROTO_SRC_PORT) ? [u16(C.CTA_PROTO_SRC_PORT), u16(C.CTA_PROTO_DST_PORT)] : undefined,
-    icmp: six
+    icmp: proto.has(C.CTA_PROTO_ICMPV6_ID)
       ? { id: u16(C.CTA_PROTO_ICMPV6_ID), type: u8(C.CTA_PROTO_ICMPV6_TYPE), code: u8(C.CTA_PROTO_ICMPV6_CODE) }
       : proto.has(C.CTA_PROTO_ICMP_ID)
         ? { id: u16(C.CTA_PROTO_ICMP_ID), type: u8(C.CTA_PROTO_ICMP_TYPE), code: u8(C.CTA_PROTO_ICMP_CODE) }
@@ -102,43 +72,77 @@ function readTuple(attr: Attr, family: number): FlowTuple {
   };
 }
 
-function stateOf(info: Attr | undefined): string | undefined {
-  if (info === undefined) return undefined;
-  const nest = attrMap(info.payload);
-  const tcp = nest.get(C.CTA_PROTOINFO_TCP);
-  const state = tcp && attrMap(tcp.payload).get(C.CTA_PROTOINFO_TCP_STATE);
-  if (state) return TCP_STATES[getU8(state.payload)];
-  const sctp = nest.get(C.CTA_PROTOINFO_SCTP);
-  const other = sctp && attrMap(sctp.payload).get(C.CTA_PROTOINFO_SCTP_STATE);
-  return other && SCTP_STATES[getU8(other.payload)];
+function protoinfo(info: Attr | undefined): Attrs {
+  return attrMap(info?.payload ?? new Uint8Array());
 }
 
-/** Reads an IPCTNL_MSG_CT_NEW message. */
+/** State attribute, names of the states, by protocol nest. */
+const STATES: readonly (readonly [nest: number, attr: number, names: readonly string[]])[] = [
+  [C.CTA_PROTOINFO_TCP, C.CTA_PROTOINFO_TCP_STATE, TCP_STATES],
+  [C.CTA_PROTOINFO_DCCP, C.CTA_PROTOINFO_DCCP_STATE, DCCP_STATES],
+  [C.CTA_PROTOINFO_SCTP, C.CTA_PROTOINFO_SCTP_STATE, SCTP_STATES],
+];
+
+function stateOf(info: Attrs): FlowState | undefined {
+  for (const [nest, attr, names] of STATES) {
+    const own = info.get(nest);
+    const state = own && attrMap(own.payload).get(attr);
+    if (state) return { number: getU8(state.payload), name: names[getU8(state.payload)] };
+  }
+  return undefined;
+}
+
+function vtagsOf(info: Attrs): readonly [number, number] | undefined {
+  const own = info.get(C.CTA_PROTOINFO_SCTP);
+  const sctp = own && attrMap(own.payload);
+  const o = sctp?.get(C.CTA_PROTOINFO_SCTP_VTAG_ORIGINAL);
+  const r = sctp?.get(C.CTA_PROTOINFO_SCTP_VTAG_REPLY);
+  return o && r ? [getBeU32(o.payload), getBeU32(r.payload)] : undefined;
+}
+
+function labelsOf(attr: Attr | undefined): number[] | undefined {
+  if (attr === undefined) return undefined;
+  const labels: number[] = [];
+  attr.payload.forEach((byte, i) => {
+    for (let bit = 0; bit < 8; bit++) if (byte & (1 << bit)) labels.push(i * 8 + bit);
+  });
+  return labels;
+}
+
+/** Reads an IPCTNL_MSG_CT_NEW or IPCTNL_MSG_CT_DELETE message. */
 export function readFlow(m: Message): Flow {
   const family = m.payload[0];
   const attrs = attrMap(m.payload, 4);
-  const u32 = (type: number): number => {
+  const u32 = (type: number): number | undefined => {
     const attr = attrs.get(type);
-    return attr === undefined ? 0 : getBeU32(attr.payload);
+    return attr && getBeU32(attr.payload);
+  };
+  const inside = (type: number, inner: number): Attr | undefined => {
+    const attr = attrs.get(type);
+    return attr && attrMap(attr.payload).get(inner);
+  };
+  const time = (type: number): bigint | undefined => {
+    const attr = inside(C.CTA_TIMESTAMP, type);
+    return attr && getBeU64(attr.payload);
   };
   const zone = attrs.get(C.CTA_ZONE);
-  const help = attrs.get(C.CTA_HELP);
-  const name = help && attrMap(help.payload).get(C.CTA_HELP_NAME);
-  const labels: number[] = [];
-  attrs.get(C.CTA_LABELS)?.payload.forEach((byte, i) => {
-    for (let bit = 0; bit < 8; bit++) if (byte & (1 << bit)) labels.push(i * 8 + bit);
-  });
+  const name = inside(C.CTA_HELP, C.CTA_HELP_NAME);
+  const context = inside(C.CTA_SECCTX, 1);
+  const info = protoinfo(attrs.get(C.CTA_PROTOINFO));
   return {
     family,
     orig: readTuple(attrs.get(C.CTA_TUPLE_ORIG)!, family),
     reply: readTuple(attrs.get(C.CTA_TUPLE_REPLY)!, family),
-    status: u32(C.CTA_STATUS),
+    status: u32(C.CTA_STATUS) ?? 0,
     timeout: u32(C.CTA_TIMEOUT),
     mark: u32(C.CTA_MARK),
+    secmark: u32(C.CTA_SECMARK) ?? 0,
+    secctx: context && getString(context.payload),
     zone: zone && getBeU16(zone.payload),
     use: u32(C.CTA_USE),
-    id: u32(C.CTA_ID),
-    state: stateOf(attrs.get(C.CTA_PROTOINFO)),
+    id: u32(C.CTA_ID) ?? 0,
+    state: stateOf(info),
+    vtags: vtagsOf(info),
     counters: [C.CTA_COUNTERS_ORIG, C.CTA_COUNTERS_REPLY].map((type) => {
       const attr = attrs.get(type);
       if (attr === undefined) return undefined;
@@ -146,43 +150,9 @@ export function readFlow(m: Message): Flow {
       return [getBeU64(nest.get(C.CTA_COUNTERS_PACKETS)!.payload), getBeU64(nest.get(C.CTA_COUNTERS_BYTES)!.payload)];
     }),
     helper: name && getString(name.payload),
-    labels,
+    labels: labelsOf(attrs.get(C.CTA_LABELS)),
+    start: time(C.CTA_TIMESTAMP_START),
+    stop: time(C.CTA_TIMESTAMP_STOP),
     attrs,
   };
-}
-
-function printTuple(t: FlowTuple): string {
-  let out = `src=${t.src} dst=${t.dst} `;
-  if (t.icmp) out += `type=${t.icmp.type} code=${t.icmp.code} id=${t.icmp.id} `;
-  else if (t.ports && t.proto === 47) out += `srckey=0x${t.ports[0].toString(16)} dstkey=0x${t.ports[1].toString(16)} `;
-  else if (t.ports) out += `sport=${t.ports[0]} dport=${t.ports[1]} `;
-  return out;
-}
-
-function printCounters(pair: readonly [bigint, bigint] | undefined): string {
-  return pair === undefined ? '' : `packets=${pair[0]} bytes=${pair[1]} `;
-}
-
-/** One line, without the newline, as `conntrack -L` prints it. */
-export function printFlow(flow: Flow, options: { readonly id?: boolean; readonly labels?: boolean } = {}): string {
-  const { orig, reply, status } = flow;
-  let out = `${(NAMES.get(orig.proto) ?? 'unknown').padEnd(8)} ${orig.proto} ${flow.timeout} `;
-  if (flow.state !== undefined) out += `${flow.state} `;
-  out += printTuple(orig);
-  if (orig.zone !== undefined) out += `zone-orig=${orig.zone} `;
-  out += printCounters(flow.counters[0]);
-  if (!(status & C.IPS_SEEN_REPLY)) out += '[UNREPLIED] ';
-  out += printTuple(reply);
-  if (reply.zone !== undefined) out += `zone-reply=${reply.zone} `;
-  out += printCounters(flow.counters[1]);
-  if (status & C.IPS_HW_OFFLOAD) out += '[HW_OFFLOAD] ';
-  else if (status & C.IPS_OFFLOAD) out += '[OFFLOAD] ';
-  else if (status & C.IPS_ASSURED) out += '[ASSURED] ';
-  out += `mark=${flow.mark} `;
-  if (flow.zone !== undefined) out += `zone=${flow.zone} `;
-  if (flow.helper !== undefined) out += `helper=${flow.helper} `;
-  out += `use=${flow.use} `;
-  if (options.id) out += `id=${flow.id} `;
-  if (options.labels) out += `labels=${flow.labels.join(',')} `;
-  return out.trimEnd();
 }

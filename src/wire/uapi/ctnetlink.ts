@@ -100,6 +100,7 @@ export const CTA_NAT_V6_MINIP = 4;
 export const CTA_NAT_V6_MAXIP = 5;
 export const CTA_PROTONAT_UNSPEC = 0;
 export const CTA_PROTONAT_PORT_MIN = 1;
+export const CTA_PROTONAT_PORT_MAX = 2;
 export const CTA_SEQADJ_UNSPEC = 0;
 export const CTA_SEQADJ_CORRECTION_POS = 1;
 export const CTA_SEQADJ_OFFSET_BEFORE = 2;
