@@ -86,6 +86,8 @@ type MetaWord =
   | 'vlanProto'
   | 'hash'
   | 'tstamp'
+  | 'nfct'
+  | 'nfctinfo'
   | 'gsoSize'
   | 'cb';
 /** Bytes of a slot's metadata, which begins at handle times this; and word numbers in it, for compiled code. */
@@ -106,6 +108,8 @@ export const META: Readonly<Record<MetaWord, number>> = {
   hash: HASH,
   /** Two words, a float64. */
   tstamp: TSTAMP,
+  nfct: NFCT,
+  nfctinfo: NFCTINFO,
   gsoSize: GSO_SIZE,
   /** Eight words. */
   cb: CB,

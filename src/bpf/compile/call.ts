@@ -6,6 +6,7 @@ import { I32, I64, OP } from '../../core/wasm.ts';
 import { BPF_MAP_TYPE_ARRAY_OF_MAPS } from '../../wire/uapi/bpf.ts';
 import { BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, type Insn } from '../insn.ts';
 import * as layout from '../maps/layout.ts';
+import { isNftKfunc } from '../runtime/kfuncs-nft.ts';
 import { MAX_TAIL_CALL_CNT, RUN_ARG_HI, RUN_FP, RUN_RET_HI, RUN_TAIL_CALLS } from '../runtime/run.ts';
 import type { FunctionWriter } from './function.ts';
 import { BPF_FUNC_TAIL_CALL, type ImportedHelper } from './imports.ts';
@@ -35,9 +36,14 @@ export function writeCall(w: FunctionWriter, insn: Insn, pc: number): boolean {
   }
   const { imports } = w.module;
   if (insn.src === BPF_PSEUDO_KFUNC_CALL) {
+    const name = w.module.input.spec.kfuncs?.get(insn.imm) ?? '';
+    if (name === 'nft_jump' || name === 'nft_goto') {
+      writeChain(w, name === 'nft_goto');
+      return true;
+    }
     const kfunc = imports.kfuncs.get(insn.imm);
     if (kfunc === undefined) throw new NotCompiled(`kernel function ${insn.imm}`, pc);
-    writeHelper(w, kfunc, true);
+    writeHelper(w, kfunc, !isNftKfunc(name));
     return true;
   }
   if (insn.imm === BPF_FUNC_TAIL_CALL) {
@@ -131,6 +137,19 @@ function writeLookup(w: FunctionWriter, pc: number): boolean {
   } else return false;
   f.setLow(0);
   return true;
+}
+
+/** nft_jump(ctx, program): its result; nft_goto: this function ends with it. */
+function writeChain(w: FunctionWriter, tail: boolean): void {
+  const f = w.frame;
+  const { mainType, programs } = w.module.imports;
+  f.low(1).get(tail ? f.fp : f.base);
+  f.low(2);
+  if (tail) f.code.returnCallIndirect(mainType, programs);
+  else {
+    f.code.callIndirect(mainType, programs);
+    f.set(0);
+  }
 }
 
 /** bpf_loop(nr, callback, context, flags): the iterations called from here. */

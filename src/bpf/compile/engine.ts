@@ -11,6 +11,7 @@ import type { BpfMap } from '../maps/map.ts';
 import type { ProgramSpec } from '../program.ts';
 import { contextSize } from '../runtime/ctx.ts';
 import type { HelperImpl, HelperTable, KfuncTable } from '../runtime/helper.ts';
+import { isNftKfunc } from '../runtime/kfuncs-nft.ts';
 import type { Machine, MachineProgram } from '../runtime/machine.ts';
 import { BadAccess, Regions } from '../runtime/regions.ts';
 import type { Callback, Run } from '../runtime/run.ts';
@@ -207,7 +208,9 @@ export class CompiledProgram implements MachineProgram {
       after: (index: number, verdict: number): void => this.after(index, verdict),
     };
     for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-      if (from === 'kfunc') kfunc[name] = this.#own(engine.kfuncs.get(name) as HelperImpl);
+      if (from !== 'kfunc') continue;
+      const impl = engine.kfuncs.get(name) as HelperImpl;
+      kfunc[name] = isNftKfunc(name) ? engine.shared(impl) : this.#own(impl);
     }
     for (const [number, impl] of engine.helpers) {
       helper[helperName(number)] = CALLS_BACK.has(number) ? this.#own(impl) : engine.shared(impl);

@@ -24,7 +24,7 @@ export type Imports = {
   readonly check: number;
   /** `after(packet number, verdict)` in a batch; -1 when nothing but the verdict is left behind. */
   readonly after: number;
-  /** The shared table, -1 when the program makes no tail call; and the type of what is in it. */
+  /** The shared table, -1 when the program makes no tail call and goes to no other chain; and the type of what is in it. */
   readonly programs: number;
   readonly mainType: number;
   readonly subType: number;
@@ -48,6 +48,7 @@ export function declareImports(m: WasmModule, input: CompileInput, seen: (pc: nu
   const args = [I32, I32, I32, I32, I32];
   let loads = false;
   let tailCalls = false;
+  let chains = false;
   for (let pc = 0; pc < insns.length; pc++) {
     const insn = insns[pc];
     if (isLdImm64(insn)) {
@@ -64,6 +65,10 @@ export function declareImports(m: WasmModule, input: CompileInput, seen: (pc: nu
       helpers.set(insn.imm, { ...abi, func: m.importFunc('helper', helperName(insn.imm), args, [I32]) });
     } else if (insn.src === BPF_PSEUDO_KFUNC_CALL && !kfuncs.has(insn.imm)) {
       const name = names?.get(insn.imm) ?? String(insn.imm);
+      if (name === 'nft_jump' || name === 'nft_goto') {
+        chains = true;
+        continue;
+      }
       const abi = input.kfunc?.(name);
       if (abi === undefined) throw new NotCompiled(`kernel function ${name}, which it does not have`, pc);
       kfuncs.set(insn.imm, { ...abi, func: m.importFunc('kfunc', name, args, [I32]) });
@@ -73,6 +78,6 @@ export function declareImports(m: WasmModule, input: CompileInput, seen: (pc: nu
   const check = input.checking ? m.importFunc('env', 'check', [I32, I32, I32, I32, I32], []) : -1;
   const behind = tailCalls || [...helpers.keys()].some((id) => LEAVES_BEHIND.has(id));
   const after = behind && !input.noBatch ? m.importFunc('env', 'after', [I32, I32], []) : -1;
-  const programs = tailCalls ? m.importTable('env', 'programs', 0) : -1;
+  const programs = tailCalls || chains ? m.importTable('env', 'programs', 0) : -1;
   return { helpers, kfuncs, load, check, after, programs, mainType, subType, tailCalls };
 }

@@ -10,6 +10,7 @@ import {
 import { CGROUP_TYPES } from './cgroup.ts';
 import { type Field, fieldAt, reaches, type Struct } from './layout.ts';
 import { effectiveAttachType } from './load.ts';
+import { NFT_CHAIN_TYPES } from './nft-chain.ts';
 import type { ContextRules, Fields, Mode } from './rules.ts';
 import { SKB_TYPES } from './sk-buff.ts';
 import { SK_LOOKUP_TYPES } from './sk-lookup.ts';
@@ -40,6 +41,7 @@ const RULES: ReadonlyMap<number, ContextRules> = new Map([
   ...SK_LOOKUP_TYPES,
   ...CGROUP_TYPES,
   ...TRACING_TYPES,
+  ...NFT_CHAIN_TYPES,
 ]);
 
 export type AccessOp = 'read' | 'write' | 'writeImm';

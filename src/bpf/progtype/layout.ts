@@ -29,6 +29,10 @@ export type Field = {
   readonly regType: number;
   /** Kernel struct behind the pointer (PTR_TO_BTF_ID). */
   readonly btfName: string;
+  /** A packet pointer that is no other one's beginning. */
+  readonly own?: boolean;
+  /** Bytes behind the pointer (PTR_TO_MEM). */
+  readonly memSize?: number;
 };
 
 export type Struct = {

@@ -60,6 +60,7 @@ import {
   BPF_TRACE_RAW_TP,
   PROG_TYPE_NAMES,
 } from '../../wire/uapi/bpf.ts';
+import { BPF_PROG_TYPE_NFT_CHAIN } from './nft-chain.ts';
 import type { Mode } from './rules.ts';
 
 /** Program types with a closed set of attach types; the others ignore what they are given. */
@@ -162,6 +163,7 @@ export function checkLoad(
   mode: Mode,
 ): { readonly errno: number; readonly message: string } | undefined {
   if (!mayLoad(type, mode)) return { errno: EPERM, message: '' };
+  if (type === BPF_PROG_TYPE_NFT_CHAIN) return undefined;
   if (!attachTypeFits(type, attach)) return { errno: EINVAL, message: '' };
   if (type <= BPF_PROG_TYPE_UNSPEC || type >= PROG_TYPE_NAMES.length || type === BPF_PROG_TYPE_LIRC_MODE2) {
     return { errno: EINVAL, message: '' };

@@ -4,6 +4,7 @@
  */
 import { NO_OFFSET, type Slab } from '../../core/slab.ts';
 import { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
+import { BPF_PROG_TYPE_NFT_CHAIN, NFT_CTX_SIZE } from '../progtype/nft-chain.ts';
 import type { Run } from './run.ts';
 
 /** Offsets in `struct __sk_buff`. */
@@ -64,6 +65,7 @@ export const CB_TC_INDEX = 7;
 /** Bytes of the context of a program type; 0 for types whose context is not a struct of its own here. */
 export function contextSize(progType: number): number {
   if (progType === BPF_PROG_TYPE_XDP) return XDP_SIZE;
+  if (progType === BPF_PROG_TYPE_NFT_CHAIN) return NFT_CTX_SIZE;
   return OTHER_SIZES.get(progType) ?? SKB_SIZE;
 }
 

@@ -16,6 +16,7 @@ import {
   skbWritable,
 } from './helpers/dynptr.ts';
 import { conntrackKfuncs } from './kfuncs-ct.ts';
+import { nftKfuncs } from './kfuncs-nft.ts';
 import { stringKfuncs } from './kfuncs-string.ts';
 import type { Run } from './run.ts';
 
@@ -153,7 +154,7 @@ const table: readonly (readonly [string, HelperImpl])[] = [
   ['bpf_xdp_metadata_rx_vlan_tag', unsupported],
 ];
 
-export const KFUNCS: KfuncTable = new Map([...table, ...conntrackKfuncs, ...stringKfuncs]);
+export const KFUNCS: KfuncTable = new Map([...table, ...conntrackKfuncs, ...stringKfuncs, ...nftKfuncs]);
 
 /** Why a kernel function cannot be called, '' when it can. */
 export function unsupportedKfunc(name: string): string {

@@ -18,6 +18,7 @@ import {
   BPF_PROG_TYPE_TRACING,
   BPF_PROG_TYPE_XDP,
 } from '../../wire/uapi/bpf.ts';
+import { BPF_PROG_TYPE_NFT_CHAIN } from '../progtype/nft-chain.ts';
 import type { DynptrKind } from './dynptr.ts';
 
 /** One parameter. */
@@ -71,6 +72,7 @@ const SKB_TYPES = [
 ] as const;
 const TC = [BPF_PROG_TYPE_SCHED_CLS, BPF_PROG_TYPE_SCHED_ACT] as const;
 const XDP = [BPF_PROG_TYPE_XDP] as const;
+const NFT = [BPF_PROG_TYPE_NFT_CHAIN] as const;
 /** One set for both kinds of packet; each function looks at its context type. */
 const CT_TYPES = [BPF_PROG_TYPE_XDP, BPF_PROG_TYPE_SCHED_CLS] as const;
 
@@ -140,6 +142,11 @@ const ROWS: readonly Row[] = [
   ['bpf_ct_set_status', INT, [struct('nf_conn___init'), SCALAR], '', CT_TYPES],
   ['bpf_ct_change_status', INT, [struct('nf_conn'), SCALAR], '', CT_TYPES],
   ['bpf_ct_set_nat_info', INT, [struct('nf_conn___init'), mem(16), SCALAR, SCALAR], '', CT_TYPES],
+  // Chains of nftables (netloom's own).
+  ['nft_eval', INT, [CTX, CONST], '', NFT],
+  ['nft_eval_write', INT, [CTX, CONST], 'data', NFT],
+  ['nft_jump', INT, [CTX, SCALAR], 'data', NFT],
+  ['nft_goto', INT, [CTX, SCALAR], 'data', NFT],
   // Sockets.
   ['bpf_sock_destroy', INT, [struct('sock_common')], '', [BPF_PROG_TYPE_TRACING]],
   ['bpf_sk_assign_tcp_reqsk', INT, [CTX, struct('sock'), MEM, SIZE], '', TC.slice(0, 1)],

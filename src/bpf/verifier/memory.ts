@@ -20,7 +20,7 @@ import {
 } from '../../wire/uapi/bpf.ts';
 import { checkTracingContext } from '../btf-types/index.ts';
 import type { MapInfo } from '../program.ts';
-import { checkContextAccess, checkObjectAccess } from '../progtype/index.ts';
+import { checkContextAccess, checkObjectAccess, type Field } from '../progtype/index.ts';
 import { checkAlignment } from './align.ts';
 import type { Verifier } from './env.ts';
 import { checkBtfAccess, checkMapPointerAccess } from './kernel-objects.ts';
@@ -227,7 +227,9 @@ function accessContext(v: Verifier, off: number, size: number, access: Access, l
   if (loaded === undefined) return;
   if (found.regType === SCALAR_VALUE) return setUnknown(v, loaded);
   setPointer(loaded, found.regType);
-  if (mayBeNull(found.regType)) loaded.id = v.newId();
+  const { field }: { readonly regType: number; readonly field?: Field } = found;
+  if (mayBeNull(found.regType) || field?.own === true) loaded.id = v.newId();
+  if (field?.memSize !== undefined) loaded.memSize = field.memSize;
   loaded.btfName = found.btfName;
 }
 
