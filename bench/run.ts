@@ -1,10 +1,11 @@
 /**
  * `npm run bench [-- NAME...] [--json]`: measures the figures of the README, or those of the names given (forwarding, hosts,
- * try, bpf), and prints them as its table.
+ * try, conntrack, bpf), and prints them as its table.
  */
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bpf } from './bpf.ts';
+import { conntrack } from './conntrack.ts';
 import type { Figure } from './figure.ts';
 import { forwarding } from './forwarding.ts';
 import { hosts } from './hosts.ts';
@@ -16,6 +17,7 @@ const MEASURES: Readonly<Record<string, () => Figure[]>> = {
   forwarding: () => [forwarding(join(repository, 'bench'))],
   hosts,
   try: () => [tryLargeFile(repository)],
+  conntrack,
   bpf: () => bpf(join(repository, 'bench')),
 };
 

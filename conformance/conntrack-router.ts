@@ -142,9 +142,8 @@ export class Router {
   }
 
   #tuple(ct: Conn, dir: number): RecordedTuple {
-    const { conntrack } = this.host;
-    const t = conntrack.tuples;
-    const at = conntrack.at(ct, dir);
+    const t = ct.words;
+    const at = ct.at(dir);
     const proto = protonum(t, at);
     const rest: Record<string, number> =
       proto === ICMP || proto === ICMPV6

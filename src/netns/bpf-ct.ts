@@ -34,9 +34,7 @@ function tupleOf(dv: DataView, { family, tuple, l4proto, zone }: CtQuery): Words
 export function hostConntrack(conntrack: Conntrack): BpfConntrack {
   const { dv } = conntrack.slab;
   const taken = (ct: Conn): boolean =>
-    [0, 1].some(
-      (dir) => conntrack.find(conntrack.tuples.slice(conntrack.at(ct, dir), conntrack.at(ct, dir) + 12)) >= 0,
-    );
+    [0, 1].some((dir) => conntrack.find(ct.words.slice(conntrack.at(ct, dir), conntrack.at(ct, dir) + 12)) >= 0);
   return {
     lookup(query) {
       const n = conntrack.find(tupleOf(dv, query));

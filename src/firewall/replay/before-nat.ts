@@ -11,7 +11,7 @@ import { MANIP_DST, MANIP_SRC } from '../../netfilter/nat/range.ts';
 
 /** Rewrites packet `p`, whose network header is set; false when nothing was translated. */
 export function undoNat(conntrack: Conntrack, p: number, pf: number): boolean {
-  const { slab, tuples } = conntrack;
+  const { slab } = conntrack;
   const ip = slab.network(p);
   const end = slab.end(p);
   const found = newLocated();
@@ -23,9 +23,10 @@ export function undoNat(conntrack: Conntrack, p: number, pf: number): boolean {
   if (!conntrack.invert(seen, 0, other, 0)) return false;
   const n = conntrack.find(other);
   if (n < 0) return false;
-  const expected = (n ^ 1) * TUPLE_WORDS;
-  if (equal(tuples, expected, seen, 0)) return false;
-  const whole = tuples.slice(expected, expected + TUPLE_WORDS);
+  const ct = conntrack.entry(n);
+  const expected = ct.at(1 - (n & 1));
+  if (equal(ct.words, expected, seen, 0)) return false;
+  const whole = ct.words.slice(expected, expected + TUPLE_WORDS);
   return (
     manipulate(slab, p, pf, ip, end, whole, 0, MANIP_SRC, false) &&
     manipulate(slab, p, pf, ip, end, whole, 0, MANIP_DST, false)

@@ -23,7 +23,7 @@ export class ConnCount {
   add(p: number, pf: number): number {
     const t = newTuple();
     const entry = this.#ct.of(p);
-    if (entry !== undefined && !entry.template) copyTuple(this.#ct.tuples, this.#ct.at(entry, 0), t, 0);
+    if (entry !== undefined && !entry.template) copyTuple(entry.words, entry.at(0), t, 0);
     else if (!this.#read(p, pf, t)) return -1;
     const now = this.#ct.world.now;
     let known = false;

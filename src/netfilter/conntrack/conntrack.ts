@@ -7,10 +7,9 @@
  * (IP_CT_NEW, IP_CT_ESTABLISHED...). No entry and IP_CT_UNTRACKED: a rule said notrack. No entry otherwise: invalid.
  */
 import { DROP } from '../../core/drop.ts';
-import type { HookEntry, HookFn, HookState, Hooks } from '../../core/hook.ts';
+import type { HookFn, HookState, Hooks } from '../../core/hook.ts';
 import type { Random } from '../../core/random.ts';
 import type { Slab } from '../../core/slab.ts';
-import { HashTable, type TableCursor } from '../../core/table.ts';
 import type { World } from '../../core/world.ts';
 import {
   IP_CT_ESTABLISHED,
@@ -18,11 +17,7 @@ import {
   IP_CT_IS_REPLY,
   IP_CT_NEW,
   IP_CT_RELATED,
-  IPCT_DESTROY,
-  IPCT_NEW,
-  IPCT_RELATED,
   IPCT_REPLY,
-  IPS_ASSURED,
   IPS_CONFIRMED,
   IPS_DYING,
   IPS_EXPECTED,
@@ -33,43 +28,24 @@ import {
   NF_CT_STATE_UNTRACKED_BIT,
   TCP_CONNTRACK_CLOSE,
 } from '../../wire/uapi/ctnetlink.ts';
-import {
-  NF_ACCEPT,
-  NF_DROP,
-  NF_INET_LOCAL_IN,
-  NF_INET_LOCAL_OUT,
-  NF_INET_POST_ROUTING,
-  NF_INET_PRE_ROUTING,
-  NF_IP_PRI_CONNTRACK,
-  NF_IP_PRI_CONNTRACK_CONFIRM,
-  NFPROTO_IPV4,
-  NFPROTO_IPV6,
-} from '../../wire/uapi/netfilter.ts';
-import { Conn, DEFAULT_ZONE, IP_CT_UNTRACKED, IPS_NAT_CLASH, type Zone, zoneId } from './entry.ts';
+import { NF_ACCEPT, NF_DROP } from '../../wire/uapi/netfilter.ts';
+import { Confirmation } from './confirm.ts';
+import { type Conn, DEFAULT_ZONE, IP_CT_UNTRACKED, type Zone, zoneId } from './entry.ts';
+import { type ConntrackListener, Events } from './events.ts';
+import { Collector } from './gc.ts';
 import { isIcmp, trackIcmpError } from './icmp-error.ts';
 import { addressesFromHeader, type Located, locate, newLocated, packetEnd } from './packet.ts';
 import { trackerFor } from './protocols.ts';
+import { type AllocatePage, ConnStore } from './store.ts';
 import { type ConntrackSysctls, defaultSysctls, readSysctl, writeSysctl } from './sysctl.ts';
+import { ConnTable } from './table.ts';
 import { describe } from './text.ts';
 import { CT_ACCEPT, CT_DROP, CT_REPEAT, type Tracker, type TrackerContext } from './tracker.ts';
-import {
-  copyAddress,
-  copyTuple,
-  DST,
-  equal,
-  HASH,
-  hashTuple,
-  newTuple,
-  PORTS,
-  PROTO,
-  protonum,
-  TUPLE_WORDS,
-  type Words,
-  ZONE,
-} from './tuple.ts';
+import { copyAddress, copyTuple, DST, equal, newTuple, PORTS, PROTO, protonum, type Words, ZONE } from './tuple.ts';
+import { Unconfirmed } from './unconfirmed.ts';
+import { Users } from './users.ts';
 
-/** Called with an entry and the IPCT_* events (as bits) that happened to it. */
-export type ConntrackListener = (ct: Conn, events: number) => void;
+export type { ConntrackListener } from './events.ts';
 
 /** Statistics of `conntrack -S` (CTA_STATS_*). */
 export type ConntrackStats = {
@@ -81,6 +57,7 @@ export type ConntrackStats = {
   earlyDrop: number;
   error: number;
   clashResolve: number;
+  chainTooLong: number;
 };
 
 export type ConntrackOptions = {
@@ -88,17 +65,11 @@ export type ConntrackOptions = {
   readonly host?: string;
   /** Told when a family starts or stops being tracked: defragmentation must run in front (NFPROTO_IPV4, NFPROTO_IPV6). */
   readonly onTrack?: (pf: number, on: boolean) => void;
+  /** Memory for connections; default: ArrayBuffers. SharedArrayBuffers let other threads look. */
+  readonly allocate?: AllocatePage;
 };
 
 const SECOND = 1e9;
-/** Freed entries wait so long before reuse, for packets on their way that still name them. */
-const QUARANTINE = 256;
-/** Unconfirmed entries kept before those whose packet is gone are looked for. */
-const UNCONFIRMED_KEPT = 32;
-const EVICTION_RANGE = 8;
-const GC_INTERVAL_MIN = SECOND;
-const GC_INTERVAL_MAX = 60 * SECOND;
-const GC_BUCKETS = 1024;
 
 export class Conntrack implements TrackerContext {
   readonly world: World;
@@ -115,86 +86,55 @@ export class Conntrack implements TrackerContext {
     earlyDrop: 0,
     error: 0,
     clashResolve: 0,
+    chainTooLong: 0,
   };
-  /** Told of every event; conntrack keeps no events while there is none. */
-  readonly listeners: Set<ConntrackListener> = new Set();
   /** Told before an entry's memory is given back (NAT's own table). */
   readonly onFree: ((ct: Conn) => void)[] = [];
-  /** Called for each new entry before its first packet goes on: expectations and helpers will hang in here. */
+  /** Called for each new entry before its first packet goes on. */
   readonly onNew: ((ct: Conn, p: number) => void)[] = [];
-  /** The tuples of entry n: original at `n * 24`, reply at `n * 24 + 12`. */
-  tuples: Words = new Uint32Array(TUPLE_WORDS * 2 * 16);
-  readonly #entries: Conn[] = [];
-  #free: number[] = [];
-  #freeHead = 0;
-  #unconfirmed: Conn[] = [];
-  readonly #table: HashTable;
-  readonly #seed: number;
-  readonly #hooks: Hooks;
-  readonly #options: ConntrackOptions;
-  readonly #users = new Map<number, { count: number; entries: HookEntry[] }>();
+  readonly #events: Events = new Events();
+  readonly #store: ConnStore;
+  readonly #table: ConnTable;
+  readonly #unconfirmed: Unconfirmed;
+  readonly #collector: Collector;
+  readonly #confirmation: Confirmation;
+  readonly #users: Users;
   readonly #located: Located = newLocated();
   readonly #key: Words = newTuple();
   readonly #reply: Words = newTuple();
-  #wanted: Words = this.#key;
-  #gcTimer = -1;
-  readonly #gcCursor: TableCursor = { cursor: 0, seed: 0, done: false };
+  readonly #taken: Words = newTuple();
   #nextId = 0;
 
   constructor(world: World, hooks: Hooks, options: ConntrackOptions = {}) {
     this.world = world;
     this.slab = world.slab;
     this.host = options.host ?? '';
-    this.#hooks = hooks;
-    this.#options = options;
     this.random = world.random.fork();
-    this.#seed = this.random.u32();
-    this.#table = new HashTable({
-      hashOf: (n): number => this.tuples[n * TUPLE_WORDS + HASH],
-      random: (): number => this.random.u32(),
-    });
+    this.#store = new ConnStore(options.allocate);
+    this.#table = new ConnTable(this.#store, () => this.random.u32());
+    this.#unconfirmed = new Unconfirmed(this.slab);
+    this.#collector = new Collector(this, this.#table);
+    this.#confirmation = new Confirmation(this);
+    this.#users = new Users(hooks, this.in, this.confirm, options.onTrack);
   }
 
   /** Confirmed and unconfirmed entries (`nf_conntrack_count`). */
   get count(): number {
-    return this.#table.count / 2 + this.#unconfirmed.length;
+    return this.#table.count + this.#unconfirmed.count;
+  }
+
+  /** Told of every event. */
+  get listeners(): Set<ConntrackListener> {
+    return this.#events.listeners;
   }
 
   /** One more user of a family (a rule with ct or nat, a set...): tracking runs while there is one. INET is both families. */
   get(pf: number): void {
-    for (const family of families(pf)) {
-      const user = this.#users.get(family);
-      if (user !== undefined) {
-        user.count++;
-        continue;
-      }
-      this.#options.onTrack?.(family, true);
-      const entry = (hook: number, priority: number, fn: HookFn, name: string): HookEntry => {
-        const e: HookEntry = { pf: family, hook, priority, fn, name };
-        this.#hooks.register(e);
-        return e;
-      };
-      this.#users.set(family, {
-        count: 1,
-        entries: [
-          entry(NF_INET_PRE_ROUTING, NF_IP_PRI_CONNTRACK, this.in, 'conntrack'),
-          entry(NF_INET_LOCAL_OUT, NF_IP_PRI_CONNTRACK, this.in, 'conntrack'),
-          entry(NF_INET_LOCAL_IN, NF_IP_PRI_CONNTRACK_CONFIRM, this.confirm, 'conntrack confirm'),
-          entry(NF_INET_POST_ROUTING, NF_IP_PRI_CONNTRACK_CONFIRM, this.confirm, 'conntrack confirm'),
-        ],
-      });
-    }
+    this.#users.get(pf);
   }
-
   /** Ends one `get`. */
   put(pf: number): void {
-    for (const family of families(pf)) {
-      const user = this.#users.get(family);
-      if (user === undefined || --user.count > 0) continue;
-      for (const e of user.entries) this.#hooks.unregister(e);
-      this.#users.delete(family);
-      this.#options.onTrack?.(family, false);
-    }
+    this.#users.put(pf);
   }
 
   /** `sysctl net.netfilter.NAME`; undefined: no such name. */
@@ -209,7 +149,7 @@ export class Conntrack implements TrackerContext {
   /** The packet's entry (a template before priority -200), or undefined. */
   of(p: number): Conn | undefined {
     const n = this.slab.nfct(p);
-    return n === 0 ? undefined : this.#entries[n - 1];
+    return n === 0 ? undefined : this.#store.view(n - 1);
   }
 
   /** Bit of the packet's state as rules see it: NF_CT_STATE_BIT(ctinfo), INVALID or UNTRACKED. */
@@ -219,13 +159,13 @@ export class Conntrack implements TrackerContext {
     return info === IP_CT_UNTRACKED ? NF_CT_STATE_UNTRACKED_BIT : NF_CT_STATE_INVALID_BIT;
   }
 
-  /** Where a tuple lies in `tuples`; `dir` 0 original, 1 reply. */
+  /** Where a tuple lies in `ct.words`; `dir` 0 original, 1 reply. */
   at(ct: Conn, dir: number): number {
-    return (ct.index * 2 + dir) * TUPLE_WORDS;
+    return ct.at(dir);
   }
 
   tracker(ct: Conn): Tracker {
-    return trackerFor(protonum(this.tuples, this.at(ct, 0)));
+    return trackerFor(protonum(ct.words, ct.base));
   }
 
   /** Takes the packet out of tracking (`notrack`), unless it is already tracked. */
@@ -238,15 +178,15 @@ export class Conntrack implements TrackerContext {
     if (this.slab.nfct(p) !== 0 || this.slab.nfctinfo(p) === IP_CT_UNTRACKED) {
       const old = this.of(p);
       if (old === undefined || !old.template) return false;
-      this.#release(old);
+      this.#store.release(old);
     }
-    const tmpl = this.#take();
+    const tmpl = this.#store.take();
     tmpl.status = IPS_TEMPLATE | IPS_CONFIRMED;
     tmpl.zone = zone.id;
     tmpl.zoneDir = zone.dir;
     setup?.(tmpl);
     // A template is only read by the tracking hook that follows; after that its number may be reused.
-    this.#release(tmpl);
+    this.#store.release(tmpl);
     this.slab.setNfct(p, tmpl.index + 1, IP_CT_NEW);
     return true;
   }
@@ -273,7 +213,7 @@ export class Conntrack implements TrackerContext {
     const ct = this.of(p);
     if (ct === undefined) return NF_ACCEPT;
     if (!ct.confirmed && this.slab.nfctinfo(p) < IP_CT_IS_REPLY) {
-      const verdict = this.#confirm(ct, p);
+      const verdict = this.#confirmation.confirm(ct, p);
       if (verdict !== NF_ACCEPT) return verdict;
     }
     const now = this.of(p);
@@ -295,7 +235,7 @@ export class Conntrack implements TrackerContext {
       kind: 'conntrack',
       host: this.host,
       state,
-      text: ct === undefined ? '' : describe(this, ct),
+      text: ct === undefined ? '' : describe(ct),
     });
   }
 
@@ -340,7 +280,7 @@ export class Conntrack implements TrackerContext {
         return NF_ACCEPT;
       }
       slab.setNfct(p, 0, 0);
-      if (!ct.confirmed) this.#forget(ct);
+      if (!ct.confirmed) this.discard(ct);
       if (verdict === CT_REPEAT) continue;
       this.stats.invalid++;
       if (verdict === CT_DROP) {
@@ -379,20 +319,21 @@ export class Conntrack implements TrackerContext {
     let info = IP_CT_NEW;
     if (n < 0) {
       if (!this.invert(key, 0, this.#reply, 0)) return undefined;
-      const made = this.create(key, this.#reply, zone, zoneDir);
+      const made = this.create(key, this.#reply, zone, zoneDir, p);
       if (made === undefined) return null;
       ct = made;
-      ct.packet = p;
       if (tmpl !== undefined) {
-        ct.helper = tmpl.helper;
-        ct.timeouts = tmpl.timeouts;
+        if (tmpl.extras !== undefined) {
+          ct.helper = tmpl.helper;
+          ct.timeouts = tmpl.timeouts;
+        }
         ct.eventMask = tmpl.eventMask;
         ct.mark = tmpl.mark;
       }
       for (const fn of this.onNew) fn(ct, p);
       if (ct.status & IPS_EXPECTED) info = IP_CT_RELATED;
     } else {
-      ct = this.#entries[n >> 1];
+      ct = this.#store.view(n >> 1);
       this.stats.found++;
       if (n & 1) info = IP_CT_ESTABLISHED_REPLY;
       else if (ct.status & IPS_SEEN_REPLY) info = IP_CT_ESTABLISHED;
@@ -411,191 +352,96 @@ export class Conntrack implements TrackerContext {
     return trackerFor(protonum(from, i)).invert(from, i + PORTS, to, j + PORTS);
   }
 
-  readonly #equals = (n: number): boolean => {
-    const at = n * TUPLE_WORDS;
-    return this.tuples[at + ZONE] === this.#wanted[ZONE] && equal(this.tuples, at, this.#wanted, 0);
-  };
-
   /** The confirmed tuple equal to `t` (zone included): entry number times two plus direction, or -1. */
   find(t: Words): number {
-    const hash = hashTuple(t, 0, this.#seed);
     for (;;) {
-      this.#wanted = t;
-      const n = this.#table.find(hash, this.#equals);
+      const n = this.#table.find(t);
       if (n < 0) return -1;
-      const ct = this.#entries[n >> 1];
+      const ct = this.#store.view(n >> 1);
       if (ct.timeout > this.world.now) return n;
       this.kill(ct);
     }
   }
 
+  /** True when the last lookup met an absurd number of look-alikes. */
+  chainTooLong(): boolean {
+    return this.#table.chainTooLong(this.#table.seed);
+  }
+
   /** The entry of a number from `find`. */
   entry(n: number): Conn {
-    return this.#entries[n >> 1];
+    return this.#store.view(n >> 1);
   }
 
-  /** An unconfirmed entry with these tuples; undefined when the table is full and nothing can make room. */
-  create(orig: Words, reply: Words, zone: number, zoneDir: number): Conn | undefined {
+  /**
+   * An unconfirmed entry with these tuples, made by packet `p` (-1: by nobody's); undefined when the table is full and nothing
+   * can make room.
+   */
+  create(orig: Words, reply: Words, zone: number, zoneDir: number, p = -1): Conn | undefined {
     const max = this.sysctls.max;
-    if (this.#unconfirmed.length >= UNCONFIRMED_KEPT || (max !== 0 && this.count >= max)) this.#reap();
-    if (max !== 0 && this.count >= max && !this.#earlyDrop(hashTuple(orig, 0, this.#seed))) return undefined;
-    const ct = this.#take();
+    if (this.#unconfirmed.many || (max !== 0 && this.count >= max)) this.#reap();
+    if (max !== 0 && this.count >= max && !this.#collector.earlyDrop(this.#table.hashOf(orig, 0))) return undefined;
+    const ct = this.#store.take();
     ct.zone = zone;
     ct.zoneDir = zoneDir;
-    ct.id = (Math.imul(++this.#nextId, 0x9e3779b1) ^ this.#seed) >>> 0;
-    copyTuple(orig, 0, this.tuples, this.at(ct, 0));
-    copyTuple(reply, 0, this.tuples, this.at(ct, 1));
-    this.tuples[this.at(ct, 0) + ZONE] = zoneId(zone, zoneDir, 0);
-    this.tuples[this.at(ct, 1) + ZONE] = zoneId(zone, zoneDir, 1);
-    this.#unconfirmed.push(ct);
+    ct.id = (Math.imul(++this.#nextId, 0x9e3779b1) ^ this.#table.seed) >>> 0;
+    copyTuple(orig, 0, ct.words, ct.at(0));
+    copyTuple(reply, 0, ct.words, ct.at(1));
+    ct.words[ct.at(0) + ZONE] = zoneId(zone, zoneDir, 0);
+    ct.words[ct.at(1) + ZONE] = zoneId(zone, zoneDir, 1);
+    this.#unconfirmed.add(ct, p);
     return ct;
   }
 
-  #take(): Conn {
-    let index: number;
-    if (this.#free.length - this.#freeHead > QUARANTINE) {
-      index = this.#free[this.#freeHead++];
-      if (this.#freeHead > 1024) {
-        this.#free = this.#free.slice(this.#freeHead);
-        this.#freeHead = 0;
-      }
-    } else {
-      index = this.#entries.length;
-      this.#entries.push(new Conn(index));
-      if ((index + 1) * 2 * TUPLE_WORDS > this.tuples.length) {
-        const wider = new Uint32Array(this.tuples.length * 2);
-        wider.set(this.tuples);
-        this.tuples = wider;
-      }
-    }
-    const ct = this.#entries[index];
-    ct.reset();
-    return ct;
-  }
-
-  #release(ct: Conn): void {
-    ct.live = false;
-    this.#free.push(ct.index);
-  }
-
-  /** Gives an unconfirmed entry back. */
-  #forget(ct: Conn): void {
-    const i = this.#unconfirmed.indexOf(ct);
-    if (i < 0) return;
-    this.#unconfirmed.splice(i, 1);
-    for (const fn of this.onFree) fn(ct);
-    this.#release(ct);
-  }
-
-  /** Gives back unconfirmed entries whose packet was dropped: its slot is free or belongs to another. */
+  /** Gives back unconfirmed entries whose packet was dropped. */
   #reap(): void {
-    for (const ct of this.#unconfirmed.slice())
-      if (this.slab.refs(ct.packet) === 0 || this.slab.nfct(ct.packet) !== ct.index + 1) this.#forget(ct);
-  }
-
-  #confirm(ct: Conn, p: number): number {
-    if (ct.dying) {
-      this.stats.insertFailed++;
-      return NF_DROP;
-    }
-    const i = this.#unconfirmed.indexOf(ct);
-    const o = this.at(ct, 0);
-    const r = this.at(ct, 1);
-    const key = this.#key;
-    for (const at of [o, r]) {
-      copyTuple(this.tuples, at, key, 0);
-      const n = this.find(key);
-      if (n >= 0) return this.#clash(ct, this.entry(n), p, n);
-    }
-    if (i >= 0) this.#unconfirmed.splice(i, 1);
-    this.insert(ct);
-    this.stats.insert++;
-    this.event(ct, ct.status & IPS_EXPECTED ? IPCT_RELATED : IPCT_NEW);
-    return NF_ACCEPT;
+    for (const index of this.#unconfirmed.lost()) this.discard(this.#store.view(index));
   }
 
   /** Gives up an entry that was created and is not to be inserted. */
   discard(ct: Conn): void {
-    if (!ct.confirmed) this.#forget(ct);
+    if (!this.#unconfirmed.remove(ct)) return;
+    for (const fn of this.onFree) fn(ct);
+    this.#store.release(ct);
   }
 
   /** Puts an entry into the table: its time runs from now. The caller has looked for clashes. */
   insert(ct: Conn): void {
-    const i = this.#unconfirmed.indexOf(ct);
-    if (i >= 0) this.#unconfirmed.splice(i, 1);
-    for (const dir of [0, 1]) {
-      const at = this.at(ct, dir);
-      this.tuples[at + HASH] = hashTuple(this.tuples, at, this.#seed);
-      this.#table.insert(this.tuples[at + HASH], ct.index * 2 + dir);
-    }
+    this.#unconfirmed.remove(ct);
+    this.#table.insert(ct);
+    this.stats.insert++;
     ct.timeout += this.world.now;
     if (this.sysctls.timestamp) ct.startNs = this.world.epochMs * 1e6 + this.world.now;
     ct.status |= IPS_CONFIRMED;
-    ct.packet = -1;
-    this.#armGc();
-  }
-
-  /** Two packets of one flow met at confirmation, both with new entries: the later packet joins the first one's entry. */
-  #clash(ct: Conn, other: Conn, p: number, n: number): number {
-    const t = this.tuples;
-    const same = (dir: number): boolean =>
-      equal(t, this.at(ct, dir), t, this.at(other, dir)) &&
-      t[this.at(ct, dir) + ZONE] === t[this.at(other, dir) + ZONE];
-    if (this.tracker(ct).allowClash) {
-      if (same(0) && same(1)) {
-        this.stats.clashResolve++;
-        this.slab.setNfct(p, other.index + 1, this.slab.nfctinfo(p));
-        this.#forget(ct);
-        return NF_ACCEPT;
-      }
-      if ((n & 1) === 0 && same(0)) {
-        // Same flow, two translations: the second answers in its own name, for a short while.
-        const at = this.at(ct, 1);
-        copyTuple(t, at, this.#key, 0);
-        if (this.find(this.#key) < 0) {
-          ct.status |= IPS_NAT_CLASH | IPS_FIXED_TIMEOUT;
-          ct.timeout = SECOND;
-          this.insert(ct);
-          this.stats.clashResolve++;
-          return NF_ACCEPT;
-        }
-      }
-    }
-    this.stats.insertFailed++;
-    this.stats.drop++;
-    this.slab.setDropReason(p, DROP.NF_CONNTRACK_CLASH);
-    return NF_DROP;
+    this.#collector.arm();
   }
 
   /** Removes an entry for good; listeners hear DESTROY. */
   kill(ct: Conn): boolean {
     if (ct.dying || !ct.live) return false;
-    if (!ct.confirmed) {
-      ct.status |= IPS_DYING;
-      return true;
-    }
-    for (const dir of [0, 1]) this.#table.remove(this.tuples[this.at(ct, dir) + HASH], ct.index * 2 + dir);
     ct.status |= IPS_DYING;
+    if (!ct.confirmed) return true;
+    this.#table.remove(ct);
     if (this.sysctls.timestamp) ct.stopNs = this.world.epochMs * 1e6 + this.world.now;
-    for (const fn of this.listeners) fn(ct, 1 << IPCT_DESTROY);
+    this.#events.destroyed(ct);
     for (const fn of this.onFree) fn(ct);
-    this.#release(ct);
+    this.#store.release(ct);
     return true;
   }
 
   /** True when the entry's original or reply tuple equals `reply` in `ct`'s zone and the entry is another flow: NAT may not use it. */
   tupleTaken(reply: Words, ct: Conn): boolean {
-    const key = this.#reply;
+    const key = this.#taken;
     copyTuple(reply, 0, key, 0);
-    for (const dir of [1, 0]) {
+    for (let dir = 1; dir >= 0; dir--) {
       key[ZONE] = zoneId(ct.zone, ct.zoneDir, dir);
       const n = this.find(key);
       if (n >= 0 && (n & 1) === dir) {
         const other = this.entry(n);
-        if (other === ct) continue;
-        const t = this.tuples;
+        if (other.same(ct)) continue;
         const sameFlow =
-          equal(t, this.at(ct, 0), t, this.at(other, 0)) && t[this.at(ct, 0) + ZONE] === t[this.at(other, 0) + ZONE];
+          equal(ct.words, ct.at(0), other.words, other.at(0)) &&
+          ct.words[ct.at(0) + ZONE] === other.words[other.at(0) + ZONE];
         if (!sameFlow) return true;
       }
     }
@@ -626,34 +472,32 @@ export class Conntrack implements TrackerContext {
   /** Counts the packet on the entry. */
   account(ct: Conn, ctinfo: number, p: number): void {
     const dir = ctinfo >= IP_CT_IS_REPLY ? 1 : 0;
-    ct.packets[dir]++;
-    ct.bytes[dir] += this.slab.end(p) - this.slab.network(p);
+    ct.count(dir, 1, this.slab.end(p) - this.slab.network(p));
   }
 
   event(ct: Conn, event: number): void {
-    if (this.listeners.size > 0) ct.pendingEvents |= 1 << event;
+    this.#events.note(ct, event);
   }
 
   /** Tells listeners what has gathered on a confirmed entry. */
   deliverEvents(ct: Conn): void {
-    const events = ct.pendingEvents & ct.eventMask;
-    ct.pendingEvents = 0;
-    if (events === 0 || ct.dying) return;
-    for (const fn of this.listeners) fn(ct, events);
+    this.#events.deliver(ct);
   }
 
   /** Every confirmed entry that has not expired. `fn` may kill entries. */
   forEach(fn: (ct: Conn) => void): void {
-    const all: Conn[] = [];
-    this.#table.forEach((n) => {
-      if ((n & 1) === 0) all.push(this.#entries[n >> 1]);
-    });
-    all.sort((a, b) => a.index - b.index);
-    for (const ct of all)
-      if (ct.confirmed && !ct.dying) {
-        if (ct.timeout > this.world.now) fn(ct);
-        else this.kill(ct);
-      }
+    for (const index of this.#table.all()) {
+      const ct = this.#store.view(index);
+      if (!ct.confirmed || ct.dying) continue;
+      if (ct.timeout > this.world.now) fn(ct);
+      else this.kill(ct);
+    }
+  }
+
+  /** Every entry whose first packet is on its way. */
+  forEachUnconfirmed(fn: (ct: Conn) => void): void {
+    this.#reap();
+    for (const index of this.#unconfirmed.all()) fn(this.#store.view(index));
   }
 
   /** Removes every entry that `which` names; all without it (`conntrack -F`). */
@@ -662,54 +506,6 @@ export class Conntrack implements TrackerContext {
       if (which === undefined || which(ct)) this.kill(ct);
     });
   }
-
-  /** Looks at the entries of eight buckets near the hash and removes those that are neither assured nor worth keeping. */
-  #earlyDrop(hash: number): boolean {
-    let dropped = 0;
-    this.#table.near(hash, EVICTION_RANGE, (n) => {
-      if (dropped === 0) dropped = this.#tryDrop(n);
-    });
-    this.stats.earlyDrop += dropped;
-    return dropped > 0;
-  }
-
-  #tryDrop(n: number): number {
-    const ct = this.#entries[n >> 1];
-    if (ct.dying || !ct.confirmed) return 0;
-    if (ct.timeout <= this.world.now) return this.kill(ct) ? 1 : 0;
-    if (ct.status & IPS_ASSURED) return 0;
-    return this.kill(ct) ? 1 : 0;
-  }
-
-  #armGc(): void {
-    if (this.#gcTimer < 0) this.#gcTimer = this.world.timers.arm(this.world.now + GC_INTERVAL_MAX, this.#gc);
-  }
-
-  /** Removes expired entries in the background; the next round follows sooner when much is about to expire. */
-  readonly #gc = (): void => {
-    this.#gcTimer = -1;
-    const now = this.world.now;
-    let soonest = GC_INTERVAL_MAX;
-    const nearlyFull = this.sysctls.max !== 0 && this.count > this.sysctls.max * 0.95;
-    let buckets = 0;
-    this.#gcCursor.done = false;
-    while (!this.#gcCursor.done && buckets++ < GC_BUCKETS) {
-      this.#table.scan(this.#gcCursor, (n) => {
-        const ct = this.#entries[n >> 1];
-        if (n & 1 || ct.dying) return;
-        if (ct.timeout <= now) this.kill(ct);
-        else if (nearlyFull && (!(ct.status & IPS_ASSURED) || this.tracker(ct).canEarlyDrop?.(ct))) this.kill(ct);
-        else soonest = Math.min(soonest, ct.timeout - now);
-      });
-    }
-    if (this.#table.count === 0) return;
-    const wait = this.#gcCursor.done ? Math.max(GC_INTERVAL_MIN, soonest) : SECOND / 1000;
-    this.#gcTimer = this.world.timers.arm(now + wait, this.#gc);
-  };
 }
 
 const DEFAULT_ZONE_TEMPLATE: Pick<Conn, 'zone' | 'zoneDir'> = { zone: DEFAULT_ZONE.id, zoneDir: DEFAULT_ZONE.dir };
-
-function families(pf: number): number[] {
-  return pf === NFPROTO_IPV4 || pf === NFPROTO_IPV6 ? [pf] : [NFPROTO_IPV4, NFPROTO_IPV6];
-}

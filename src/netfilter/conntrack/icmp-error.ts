@@ -110,7 +110,7 @@ function inner(ct: Conntrack, p: number, pf: number, at: number, end: number, zo
   // An error must be addressed to the sender of what it complains about, or it is forged (or a router's NAT is broken).
   const outer = newTuple();
   addressesFromHeader(slab.dv, pf, slab.network(p), 0, outer);
-  if (!sameAddress(outer, DST, ct.tuples, ct.at(entry, n & 1) + DST)) return CT_INVALID;
+  if (!sameAddress(outer, DST, entry.words, entry.at(n & 1) + DST)) return CT_INVALID;
   slab.setNfct(p, entry.index + 1, IP_CT_RELATED + (n & 1 ? IP_CT_IS_REPLY : 0));
   return CT_ACCEPT;
 }

@@ -23,8 +23,9 @@ import {
   SCTP_CONNTRACK_SHUTDOWN_SENT,
 } from '../../wire/uapi/ctnetlink.ts';
 import { NF_INET_PRE_ROUTING } from '../../wire/uapi/netfilter.ts';
-import type { Conn, SctpState } from './entry.ts';
+import type { Conn } from './entry.ts';
 import { packetEnd } from './packet.ts';
+import type { SctpState } from './sctp-state.ts';
 import type { ConntrackSysctls } from './sysctl.ts';
 import { CT_ACCEPT, CT_INVALID, portsFromHeader, swapPorts, type Tracker, type TrackerContext } from './tracker.ts';
 
@@ -109,10 +110,6 @@ const TIMEOUT_KEYS: Readonly<Record<number, keyof ConntrackSysctls>> = {
   [SCTP_CONNTRACK_HEARTBEAT_SENT]: 'sctp_timeout_heartbeat_sent',
 };
 
-export function newSctpState(): SctpState {
-  return { state: SCTP_CONNTRACK_NONE, vtag: [0, 0], init: [false, false], lastDir: 0, vtagFailed: false };
-}
-
 /** The chunks of a packet, as a set of types in order; undefined when they contradict each other. */
 function chunksOf(dv: DataView, at: number, end: number): Set<number> | undefined {
   const seen = new Set<number>();
@@ -144,7 +141,7 @@ function initTag(dv: DataView, chunk: number, end: number): number | undefined {
 }
 
 function open(ct: Conn, dv: DataView, at: number, end: number): boolean {
-  const s = newSctpState();
+  const s = ct.openSctp();
   const vtag = sctp.vtag(dv, at);
   for (let c = at + sctp.HEADER_LENGTH; c >= 0 && c + sctp.CHUNK_HEADER_LENGTH <= end; c = sctp.nextChunk(dv, c, end)) {
     const type = sctp.chunkType(dv, c);
@@ -153,12 +150,11 @@ function open(ct: Conn, dv: DataView, at: number, end: number): boolean {
     if (type === sctp.SCTP_CID_INIT) {
       const tag = initTag(dv, c, end);
       if (tag === undefined || vtag !== 0) return false;
-      s.vtag[IP_CT_DIR_REPLY] = tag;
-    } else if (type === sctp.SCTP_CID_HEARTBEAT) s.vtag[IP_CT_DIR_ORIGINAL] = vtag;
+      s.setVtag(IP_CT_DIR_REPLY, tag);
+    } else if (type === sctp.SCTP_CID_HEARTBEAT) s.setVtag(IP_CT_DIR_ORIGINAL, vtag);
     // Out of the blue: the SHUTDOWN COMPLETE that answers will reflect the tag (RFC 9260, 8.4).
-    else if (type === sctp.SCTP_CID_SHUTDOWN_ACK) s.vtag[IP_CT_DIR_REPLY] = vtag;
+    else if (type === sctp.SCTP_CID_SHUTDOWN_ACK) s.setVtag(IP_CT_DIR_REPLY, vtag);
   }
-  ct.sctp = s;
   return true;
 }
 
@@ -184,12 +180,12 @@ function checkTag(s: SctpState, dir: number, type: number, flags: number, vtag: 
       return vtag === 0 ? OK : WRONG;
     case sctp.SCTP_CID_ABORT:
     case sctp.SCTP_CID_SHUTDOWN_COMPLETE:
-      return vtag === s.vtag[flags & T_FLAG ? 1 - dir : dir] ? OK : WRONG;
+      return vtag === s.vtag(flags & T_FLAG ? 1 - dir : dir) ? OK : WRONG;
     case sctp.SCTP_CID_COOKIE_ECHO:
-      return vtag === s.vtag[dir] ? OK : WRONG;
+      return vtag === s.vtag(dir) ? OK : WRONG;
     case sctp.SCTP_CID_HEARTBEAT:
-      if (s.vtag[dir] === 0) s.vtag[dir] = vtag;
-      else if (vtag !== s.vtag[dir]) {
+      if (s.vtag(dir) === 0) s.setVtag(dir, vtag);
+      else if (vtag !== s.vtag(dir)) {
         if (hasData) return WRONG;
         s.vtagFailed = true;
         s.lastDir = dir;
@@ -197,13 +193,13 @@ function checkTag(s: SctpState, dir: number, type: number, flags: number, vtag: 
       } else s.vtagFailed = false;
       return OK;
     case sctp.SCTP_CID_HEARTBEAT_ACK:
-      if (s.vtag[dir] === 0) s.vtag[dir] = vtag;
-      else if (vtag !== s.vtag[dir]) {
+      if (s.vtag(dir) === 0) s.setVtag(dir, vtag);
+      else if (vtag !== s.vtag(dir)) {
         if (hasData || !s.vtagFailed || s.lastDir === dir) return WRONG;
         // The answer to a heartbeat with a new tag: the association was set up anew behind our back.
         s.vtagFailed = false;
-        s.vtag[dir] = vtag;
-        s.vtag[1 - dir] = 0;
+        s.setVtag(dir, vtag);
+        s.setVtag(1 - dir, 0);
       } else s.vtagFailed = false;
       return OK;
     default:
@@ -222,7 +218,7 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
   if (s === undefined) return CT_INVALID;
   const dir = ctinfo >= IP_CT_IS_REPLY ? 1 : 0;
   const vtag = sctp.vtag(dv, at);
-  if (!OWN_TAG_RULES.some((type) => chunks.has(type)) && vtag !== s.vtag[dir]) return CT_INVALID;
+  if (!OWN_TAG_RULES.some((type) => chunks.has(type)) && vtag !== s.vtag(dir)) return CT_INVALID;
 
   let old = SCTP_CONNTRACK_NONE;
   let next = SCTP_CONNTRACK_NONE;
@@ -236,26 +232,29 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
       pass = true;
       continue;
     }
-    if (type === sctp.SCTP_CID_COOKIE_ACK) s.init[0] = s.init[1] = false;
+    if (type === sctp.SCTP_CID_COOKIE_ACK) {
+      s.setInit(0, false);
+      s.setInit(1, false);
+    }
     old = s.state;
     next = newState(dir, old, type);
     if (next === INVALID) return CT_INVALID;
     if (type === sctp.SCTP_CID_INIT) {
       const its = initTag(dv, c, end);
       if (its === undefined) return CT_INVALID;
-      if (s.init[dir] && s.init[1 - dir]) s.init[1 - dir] = false;
-      s.init[dir] = true;
-      s.vtag[1 - dir] = its;
+      if (s.init(dir) && s.init(1 - dir)) s.setInit(1 - dir, false);
+      s.setInit(dir, true);
+      s.setVtag(1 - dir, its);
       // A repeated INIT does not keep a closed association alive.
       if (next === SCTP_CONNTRACK_CLOSED && old === SCTP_CONNTRACK_CLOSED && ct.confirmed) pass = true;
     } else if (type === sctp.SCTP_CID_INIT_ACK) {
       const its = initTag(dv, c, end);
       if (its === undefined) return CT_INVALID;
-      const known = s.vtag[1 - dir];
+      const known = s.vtag(1 - dir);
       // Both sides began at once, or the tag is already settled: it must be the same.
-      if (!s.init[1 - dir] && known !== 0 && known !== its) return CT_INVALID;
-      if (s.init[dir] && s.init[1 - dir] && known !== its) return CT_INVALID;
-      s.vtag[1 - dir] = its;
+      if (!s.init(1 - dir) && known !== 0 && known !== its) return CT_INVALID;
+      if (s.init(dir) && s.init(1 - dir) && known !== its) return CT_INVALID;
+      s.setVtag(1 - dir, its);
     }
     s.state = next;
     if (old !== next) ctx.event(ct, IPCT_PROTOINFO);

@@ -20,7 +20,7 @@ import {
   TCP_CONNTRACK_SYN_RECV,
   TCP_CONNTRACK_SYN_SENT,
 } from '../../wire/uapi/ctnetlink.ts';
-import type { TcpSide, TcpState } from './entry.ts';
+import type { TcpSide, TcpState } from './tcp-state.ts';
 
 export const WINDOW_ACCEPT = 0;
 /** Outside, but not worth calling invalid: it goes on and changes nothing. */
@@ -71,7 +71,7 @@ export function readOptions(dv: DataView, at: number, side: TcpSide): void {
 }
 
 /** The highest sequence number that the segment's SACK blocks acknowledge, from `sack` up. */
-function readSack(dv: DataView, at: number, sack: number): number {
+function readSack(dv: DataView, at: number, sack: number, offset: number): number {
   const end = at + tcp.headerLength(dv, at);
   for (let i = at + tcp.HEADER_LENGTH; i < end; ) {
     const kind = dv.getUint8(i);
@@ -85,7 +85,7 @@ function readSack(dv: DataView, at: number, sack: number): number {
     if (length < 2 || i + length > end) return sack;
     if (kind === tcp.TCPOPT_SACK && length >= 10 && (length - 2) % 8 === 0)
       for (let b = i + 2; b < i + length; b += 8) {
-        const right = dv.getUint32(b + 4);
+        const right = (dv.getUint32(b + 4) - offset) >>> 0;
         if (after(right, sack)) sack = right;
       }
     i += length;
@@ -110,7 +110,8 @@ function initSender(
     sender.scale = receiver.scale = 0;
 }
 
-/** Judges a segment and moves the window; `limit` is one past its last byte, `isAck` true for a plain ACK. */
+/** Judges a segment and moves the window; `limit` is one past its last byte, `isAck` true for a plain ACK, `offset`
+ * what helpers have added to the numbers that it acknowledges. */
 export function inWindow(
   state: TcpState,
   dir: number,
@@ -119,20 +120,20 @@ export function inWindow(
   at: number,
   limit: number,
   liberal: boolean,
+  offset = 0,
 ): number {
   const sender = state.seen[dir];
   const receiver = state.seen[1 - dir];
   const flags = tcp.flags(dv, at);
   let seq = tcp.seq(dv, at);
-  let ack = tcp.ackSeq(dv, at);
+  let ack = (tcp.ackSeq(dv, at) - offset) >>> 0;
   let sack = ack;
   const rawWindow = tcp.window(dv, at);
   let win = rawWindow;
   let end = segmentEnd(dv, at, limit);
-  const fail = (answer: number): number =>
-    liberal || sender.flags & IP_CT_TCP_FLAG_BE_LIBERAL ? WINDOW_ACCEPT : answer;
+  const forgiving = liberal || (sender.flags & IP_CT_TCP_FLAG_BE_LIBERAL) !== 0;
 
-  if (receiver.flags & IP_CT_TCP_FLAG_SACK_PERM) sack = readSack(dv, at, sack);
+  if (receiver.flags & IP_CT_TCP_FLAG_SACK_PERM) sack = readSack(dv, at, sack, offset);
 
   if (sender.maxwin === 0) {
     // The first segment from this side.
@@ -172,13 +173,14 @@ export function inWindow(
       // Some stacks send a little more than the window: should it pass, its acknowledgement must not be refused.
       sender.end = end;
       sender.flags |= IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED;
-      return fail(WINDOW_IGNORE);
+      return forgiving ? WINDOW_ACCEPT : WINDOW_IGNORE;
     }
-    return fail(WINDOW_INVALID);
+    return forgiving ? WINDOW_ACCEPT : WINDOW_INVALID;
   }
-  if (!before(sack, (receiver.end + 1) >>> 0)) return fail(WINDOW_INVALID);
-  if (receiver.maxwin !== 0 && !after(end, (sender.end - receiver.maxwin - 1) >>> 0)) return fail(WINDOW_IGNORE);
-  if (!after(sack, (receiver.end - ackWindow - 1) >>> 0)) return fail(WINDOW_IGNORE);
+  if (!before(sack, (receiver.end + 1) >>> 0)) return forgiving ? WINDOW_ACCEPT : WINDOW_INVALID;
+  if (receiver.maxwin !== 0 && !after(end, (sender.end - receiver.maxwin - 1) >>> 0))
+    return forgiving ? WINDOW_ACCEPT : WINDOW_IGNORE;
+  if (!after(sack, (receiver.end - ackWindow - 1) >>> 0)) return forgiving ? WINDOW_ACCEPT : WINDOW_IGNORE;
 
   if (!(flags & tcp.SYN)) win = (win << sender.scale) >>> 0;
   const wide = (win + (sack - ack)) >>> 0;

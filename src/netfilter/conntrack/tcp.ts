@@ -23,6 +23,7 @@ import {
   IPS_ASSURED,
   IPS_FIXED_TIMEOUT,
   IPS_SEEN_REPLY,
+  IPS_SEQ_ADJUST,
   TCP_CONNTRACK_CLOSE,
   TCP_CONNTRACK_CLOSE_WAIT,
   TCP_CONNTRACK_ESTABLISHED,
@@ -37,9 +38,11 @@ import {
   TCP_CONNTRACK_UNACK,
 } from '../../wire/uapi/ctnetlink.ts';
 import { NF_INET_PRE_ROUTING } from '../../wire/uapi/netfilter.ts';
-import type { Conn, TcpSide, TcpState } from './entry.ts';
+import type { Conn } from './entry.ts';
 import { packetEnd, transportChecksumOk } from './packet.ts';
+import { seqOffset } from './seqadj.ts';
 import type { ConntrackSysctls } from './sysctl.ts';
+import type { TcpSide, TcpState } from './tcp-state.ts';
 import { before, inWindow, readOptions, segmentEnd, WINDOW_ACCEPT, WINDOW_IGNORE } from './tcp-window.ts';
 import {
   CT_ACCEPT,
@@ -130,24 +133,6 @@ function timeoutOf(ctx: TrackerContext, ct: Conn, state: number): number {
   return ct.timeouts?.[state] ?? ctx.sysctls[TIMEOUT_KEYS[state]];
 }
 
-/** TCP state for a new entry. */
-export function newTcpState(): TcpState {
-  const side = (): TcpSide => ({ end: 0, maxend: 0, maxwin: 0, maxack: 0, scale: 0, flags: 0 });
-  return {
-    seen: [side(), side()],
-    state: TCP_CONNTRACK_NONE,
-    lastDir: 0,
-    lastIndex: NONE,
-    retrans: 0,
-    lastSeq: 0,
-    lastAck: 0,
-    lastEnd: 0,
-    lastWin: 0,
-    lastWscale: 0,
-    lastFlags: 0,
-  };
-}
-
 function segmentOk(ctx: TrackerContext, p: number, at: number, end: number, state: HookState): boolean {
   const { slab } = ctx.world;
   if (!tcp.check(slab.dv, at, end - at)) return false;
@@ -161,7 +146,7 @@ function open(ctx: TrackerContext, ct: Conn, dv: DataView, at: number, end: numb
   const state = TABLE[0][kindOf(tcp.flags(dv, at))][TCP_CONNTRACK_NONE];
   if (state === INVALID || state === IGNORE) return false;
   if (state !== TCP_CONNTRACK_SYN_SENT && !ctx.sysctls.tcp_loose) return false;
-  const t = newTcpState();
+  const t = ct.openTcp();
   const [side, other] = t.seen;
   side.end = segmentEnd(dv, at, end);
   side.maxwin = tcp.window(dv, at) || 1;
@@ -173,7 +158,6 @@ function open(ctx: TrackerContext, ct: Conn, dv: DataView, at: number, end: numb
     side.maxend = (side.end + side.maxwin) >>> 0;
     side.flags = other.flags = IP_CT_TCP_FLAG_SACK_PERM | IP_CT_TCP_FLAG_BE_LIBERAL;
   }
-  ct.tcp = t;
   return true;
 }
 
@@ -231,7 +215,8 @@ function resynchronise(t: TcpState, dir: number): void {
   side.flags = t.lastFlags;
   const other = t.seen[dir];
   const flags = other.flags & IP_CT_TCP_FLAG_BE_LIBERAL;
-  Object.assign(other, { end: 0, maxend: 0, maxwin: 0, maxack: 0, scale: 0, flags });
+  other.end = other.maxend = other.maxwin = other.maxack = other.scale = 0;
+  other.flags = flags;
 }
 
 /** A reset that the table takes for the end: CT_INVALID, SKIP_WINDOW, the old state (stay), or CHECK_WINDOW. */
@@ -322,7 +307,9 @@ function packet(ctx: TrackerContext, ct: Conn, p: number, at: number, ctinfo: nu
   }
 
   if (windowed) {
-    const answer = inWindow(t, dir, kind === ACK, dv, at, end, ctx.sysctls.tcp_be_liberal !== 0);
+    // The other side acknowledges numbers that a helper's changes have moved.
+    const offset = ct.status & IPS_SEQ_ADJUST ? seqOffset(ct, 1 - dir, (tcp.ackSeq(dv, at) - 1) >>> 0) : 0;
+    const answer = inWindow(t, dir, kind === ACK, dv, at, end, ctx.sysctls.tcp_be_liberal !== 0, offset);
     if (answer === WINDOW_IGNORE) return CT_ACCEPT;
     if (answer !== WINDOW_ACCEPT) {
       shortenAfterInvalid(ctx, ct, t, dir, kind);

@@ -1,6 +1,5 @@
 /** Entries in words, for traces. The listing in `conntrack -L`'s format is tools/conntrack's, made from netlink. */
 import { IPPROTO_ICMP, IPPROTO_ICMPV6 } from '../../wire/ipv4.ts';
-import type { Conntrack } from './conntrack.ts';
 import type { Conn } from './entry.ts';
 import { trackerFor } from './protocols.ts';
 import { DST, dstPort, formatTupleAddress, l3num, PORTS, protonum, srcPort, type Words } from './tuple.ts';
@@ -17,11 +16,11 @@ export function endpoint(t: Words, at: number, which: 'src' | 'dst'): string {
 }
 
 /** "tcp SYN_SENT 10.0.0.7:40000 -> 203.0.113.9:443". */
-export function describe(ct: Conntrack, entry: Conn): string {
-  const at = ct.at(entry, 0);
-  const number = protonum(ct.tuples, at);
+export function describe(entry: Conn): string {
+  const at = entry.at(0);
+  const number = protonum(entry.words, at);
   const tracker = trackerFor(number);
   const name = tracker.protocol === 0 ? `protocol ${number}` : tracker.name;
   const state = tracker.stateName?.(entry);
-  return `${name}${state === undefined ? '' : ` ${state}`} ${endpoint(ct.tuples, at, 'src')} -> ${endpoint(ct.tuples, at, 'dst')}`;
+  return `${name}${state === undefined ? '' : ` ${state}`} ${endpoint(entry.words, at, 'src')} -> ${endpoint(entry.words, at, 'dst')}`;
 }

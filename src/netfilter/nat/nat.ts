@@ -43,18 +43,7 @@ import type { Conntrack } from '../conntrack/conntrack.ts';
 import type { Conn } from '../conntrack/entry.ts';
 import { locate, newLocated, packetEnd, plainChecksumOk, transportChecksumOk } from '../conntrack/packet.ts';
 import { endpoint } from '../conntrack/text.ts';
-import {
-  DST,
-  equal,
-  newTuple,
-  PORTS,
-  PROTO,
-  sameAddress,
-  setAddress,
-  TUPLE_WORDS,
-  type Words,
-  ZONE,
-} from '../conntrack/tuple.ts';
+import { DST, equal, newTuple, PORTS, PROTO, sameAddress, setAddress, type Words, ZONE } from '../conntrack/tuple.ts';
 import { manipulate, refillIcmp } from './manip.ts';
 import { MANIP_DST, MANIP_SRC, type NatRange, newRange, setSingleAddress } from './range.ts';
 import { sourceInRange, TupleChooser } from './unique.ts';
@@ -99,7 +88,6 @@ export class Nat {
   readonly #chooser: TupleChooser;
   /** Connections by original source, for mappings that later connections of the same source share. */
   readonly #bySource: HashTable;
-  readonly #inSources = new Set<number>();
   readonly #current: Words = newTuple();
   readonly #chosen: Words = newTuple();
   readonly #target: Words = newTuple();
@@ -116,10 +104,16 @@ export class Nat {
     this.#register = (entry) => hooks.register(entry);
     this.#unregister = (entry) => hooks.unregister(entry);
     this.#chooser = new TupleChooser(conntrack, (t, ct, range, out) => this.#sourceMapping(t, ct, range, out));
-    this.#bySource = new HashTable({ hashOf: (n) => sourceHash(conntrack.tuples, n * 2 * TUPLE_WORDS) });
+    this.#bySource = new HashTable({
+      hashOf: (n) => {
+        const ct = conntrack.entry(n * 2);
+        return sourceHash(ct.words, ct.base);
+      },
+    });
     conntrack.onFree.push((ct) => {
-      if (this.#inSources.delete(ct.index))
-        this.#bySource.remove(sourceHash(conntrack.tuples, conntrack.at(ct, 0)), ct.index);
+      if (!ct.natSource) return;
+      ct.natSource = false;
+      this.#bySource.remove(sourceHash(ct.words, ct.base), ct.index);
     });
   }
 
@@ -206,7 +200,7 @@ export class Nat {
     const ct = conntrack.of(p);
     if (ct === undefined || !(ct.status & IPS_NAT_MASK)) return NF_ACCEPT;
     const dir = conntrack.slab.nfctinfo(p) >= IP_CT_IS_REPLY ? 1 : 0;
-    const t = conntrack.tuples;
+    const t = ct.words;
     if (sameAddress(t, conntrack.at(ct, dir) + DST, t, conntrack.at(ct, 1 - dir))) return NF_ACCEPT;
     if (this.#host.reroute(p, state.pf)) return NF_ACCEPT;
     conntrack.slab.setDropReason(p, DROP.IP_OUTNOROUTES);
@@ -230,7 +224,7 @@ export class Nat {
     const { conntrack } = this;
     if (ct.confirmed) return NF_ACCEPT;
     if (initialized(ct, manip)) return NF_DROP;
-    const t = conntrack.tuples;
+    const t = ct.words;
     const reply = conntrack.at(ct, 1);
     const current = this.#current;
     conntrack.invert(t, reply, current, 0);
@@ -242,8 +236,8 @@ export class Nat {
       t[reply + ZONE] = zone;
       ct.status |= manip === MANIP_SRC ? IPS_SRC_NAT : IPS_DST_NAT;
     }
-    if (manip === MANIP_SRC && !this.#inSources.has(ct.index)) {
-      this.#inSources.add(ct.index);
+    if (manip === MANIP_SRC && !ct.natSource) {
+      ct.natSource = true;
       this.#bySource.insert(sourceHash(t, conntrack.at(ct, 0)), ct.index);
     }
     ct.status |= manip === MANIP_SRC ? IPS_SRC_NAT_DONE : IPS_DST_NAT_DONE;
@@ -268,7 +262,7 @@ export class Nat {
     if (ct === undefined) return NF_ACCEPT;
     const at = this.conntrack.at(ct, 0);
     // A packet without an address yet (DHCP) stays without.
-    if (pf === NFPROTO_IPV4 && this.conntrack.tuples[at] === 0) return NF_ACCEPT;
+    if (pf === NFPROTO_IPV4 && ct.words[at] === 0) return NF_ACCEPT;
     const address = this.#host.masqueradeAddress(p, pf, oif);
     if (address === undefined) return NF_DROP;
     ct.masqIfindex = oif;
@@ -311,7 +305,7 @@ export class Nat {
     if (address !== undefined) setAddress(words, 0, address);
     this.conntrack.flush((ct) => {
       if (ct.masqIfindex !== ifindex) return false;
-      return address === undefined || sameAddress(this.conntrack.tuples, this.conntrack.at(ct, 1) + DST, words, 0);
+      return address === undefined || sameAddress(ct.words, this.conntrack.at(ct, 1) + DST, words, 0);
     });
   }
 
@@ -320,7 +314,7 @@ export class Nat {
     const range = this.#range;
     range.flags = NF_NAT_RANGE_MAP_IPS;
     const reply = this.conntrack.at(ct, 1);
-    setSingleAddress(range, this.conntrack.tuples, manip === MANIP_SRC ? reply + DST : reply);
+    setSingleAddress(range, ct.words, manip === MANIP_SRC ? reply + DST : reply);
     return this.setup(ct, range, manip);
   }
 
@@ -331,7 +325,7 @@ export class Nat {
     const { conntrack } = this;
     const { slab } = conntrack;
     const target = this.#target;
-    conntrack.invert(conntrack.tuples, conntrack.at(ct, 1 - dir), target, 0);
+    conntrack.invert(ct.words, conntrack.at(ct, 1 - dir), target, 0);
     const traced = conntrack.world.traced(p);
     if (traced) this.#trace(p, ct, dir, manip, target);
     // What cannot be rewritten must not leave with the wrong address.
@@ -348,7 +342,7 @@ export class Nat {
       kind: 'nat',
       host: conntrack.host,
       manip: manip === MANIP_SRC ? 'snat' : 'dnat',
-      from: endpoint(conntrack.tuples, conntrack.at(ct, dir), which),
+      from: endpoint(ct.words, conntrack.at(ct, dir), which),
       to: endpoint(target, 0, which),
     });
   }
@@ -372,9 +366,9 @@ export class Nat {
     const dir = info >= IP_CT_IS_REPLY ? 1 : 0;
     if (!(ct.status & statusBit(manip, dir))) return true;
     const other = conntrack.at(ct, 1 - dir);
-    if (!manipulate(slab, p, pf, inner, end, conntrack.tuples, other, 1 - manip, true)) return false;
+    if (!manipulate(slab, p, pf, inner, end, ct.words, other, 1 - manip, true)) return false;
     const target = this.#target;
-    conntrack.invert(conntrack.tuples, other, target, 0);
+    conntrack.invert(ct.words, other, target, 0);
     if (conntrack.world.traced(p)) this.#trace(p, ct, dir, manip, target);
     target[PROTO] = (pf << 8) | (four ? IPPROTO_ICMP : IPPROTO_ICMPV6);
     target[PORTS] = 0;
@@ -385,15 +379,16 @@ export class Nat {
 
   #sourceMapping(t: Words, ct: Conn, range: NatRange, out: Words): boolean {
     const { conntrack } = this;
-    const tuples = conntrack.tuples;
     const own = conntrack.at(ct, 0);
     // Of several mappings of the source the newest counts, as in the kernel's chains.
     let newest = -1;
     let id = -1;
     this.#bySource.find(sourceHash(t, 0), (n) => {
-      const at = n * 2 * TUPLE_WORDS;
-      if (n === ct.index || tuples[at + ZONE] !== tuples[own + ZONE] || !sameSource(tuples, at, t)) return false;
-      const candidate = conntrack.entry(n).id;
+      if (n === ct.index) return false;
+      const known = conntrack.entry(n * 2);
+      if (known.words[known.base + ZONE] !== ct.words[own + ZONE] || !sameSource(known.words, known.base, t))
+        return false;
+      const candidate = known.id;
       if (candidate <= id || !this.#mapped(n, t, range, out)) return false;
       newest = n;
       id = candidate;
@@ -405,7 +400,8 @@ export class Nat {
   /** What connection n made of its source, with the destination of `t`; false when it is out of the range. */
   #mapped(n: number, t: Words, range: NatRange, out: Words): boolean {
     const { conntrack } = this;
-    conntrack.invert(conntrack.tuples, n * 2 * TUPLE_WORDS + TUPLE_WORDS, out, 0);
+    const ct = conntrack.entry(n * 2);
+    conntrack.invert(ct.words, ct.at(1), out, 0);
     for (let k = 0; k < 4; k++) out[DST + k] = t[DST + k];
     out[PORTS] = (out[PORTS] & 0xffff0000) | (t[PORTS] & 0xffff);
     return sourceInRange(out, range);

@@ -6,8 +6,6 @@ import { EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, KernelError } from '
 import type { Conntrack } from '../../netfilter/conntrack/conntrack.ts';
 import type { Conn } from '../../netfilter/conntrack/entry.ts';
 import { zoneId } from '../../netfilter/conntrack/entry.ts';
-import { newSctpState } from '../../netfilter/conntrack/sctp.ts';
-import { newTcpState } from '../../netfilter/conntrack/tcp.ts';
 import { l3num, TUPLE_WORDS, ZONE } from '../../netfilter/conntrack/tuple.ts';
 import type { Nat } from '../../netfilter/nat/nat.ts';
 import { MANIP_DST, MANIP_SRC } from '../../netfilter/nat/range.ts';
@@ -78,7 +76,7 @@ function filterOf(ct: Conntrack, family: number, attrs: Attrs): (e: Conn) => boo
   const zone = attrs.get(C.CTA_ZONE);
   const zoneNumber = zone === undefined ? undefined : getBeU16(zone.payload);
   return (e) =>
-    (family === NFPROTO_UNSPEC || l3num(ct.tuples, ct.at(e, 0)) === family) &&
+    (family === NFPROTO_UNSPEC || l3num(e.words, ct.at(e, 0)) === family) &&
     (mark === undefined || ((e.mark & markMask) ^ mark) === 0) &&
     (status === undefined || (e.status & statusMask) === status) &&
     (zoneNumber === undefined || e.zone === zoneNumber);
@@ -156,7 +154,7 @@ function change(ct: Conntrack, nat: Nat | undefined, m: Message, family: number,
     ct.setTimeout(e, u32(attrs, C.CTA_TIMEOUT) ?? 0);
     setupNat(e, nat, attrs, family);
     apply(ct, e, attrs);
-    const key = ct.tuples.slice(ct.at(e, 1), ct.at(e, 1) + TUPLE_WORDS);
+    const key = e.words.slice(ct.at(e, 1), ct.at(e, 1) + TUPLE_WORDS);
     if (ct.find(key) >= 0) throw new KernelError(EEXIST);
   } catch (error) {
     ct.discard(e);
@@ -215,11 +213,11 @@ function applyProtoinfo(e: Conn, info: Attrs): void {
   if (tcp === undefined) return;
   const nest = attrMap(tcp.payload);
   const state = nest.get(C.CTA_PROTOINFO_TCP_STATE);
-  e.tcp ??= newTcpState();
+  const own = e.tcp ?? e.openTcp();
   if (state !== undefined) {
     const value = getU8(state.payload);
     if (value > C.TCP_CONNTRACK_SYN_SENT2) throw new KernelError(EINVAL);
-    e.tcp.state = value;
+    own.state = value;
   }
   for (const [dir, type] of [
     [0, C.CTA_PROTOINFO_TCP_FLAGS_ORIGINAL],
@@ -228,13 +226,13 @@ function applyProtoinfo(e: Conn, info: Attrs): void {
     const flags = nest.get(type);
     if (flags === undefined || flags.payload.length < 2) continue;
     const [value, mask] = flags.payload;
-    e.tcp.seen[dir].flags = (e.tcp.seen[dir].flags & ~mask) | (value & mask);
+    own.seen[dir].flags = (own.seen[dir].flags & ~mask) | (value & mask);
   }
   const [o, r] = [nest.get(C.CTA_PROTOINFO_TCP_WSCALE_ORIGINAL), nest.get(C.CTA_PROTOINFO_TCP_WSCALE_REPLY)];
-  const scaling = e.tcp.seen[0].flags & e.tcp.seen[1].flags & C.IP_CT_TCP_FLAG_WINDOW_SCALE;
+  const scaling = own.seen[0].flags & own.seen[1].flags & C.IP_CT_TCP_FLAG_WINDOW_SCALE;
   if (o && r && scaling) {
-    e.tcp.seen[0].scale = getU8(o.payload);
-    e.tcp.seen[1].scale = getU8(r.payload);
+    own.seen[0].scale = getU8(o.payload);
+    own.seen[1].scale = getU8(r.payload);
   }
 }
 
@@ -243,10 +241,10 @@ function applySctp(e: Conn, nest: Attrs): void {
   const original = u32(nest, C.CTA_PROTOINFO_SCTP_VTAG_ORIGINAL);
   const reply = u32(nest, C.CTA_PROTOINFO_SCTP_VTAG_REPLY);
   if (state === undefined || original === undefined || reply === undefined) throw new KernelError(EINVAL);
-  e.sctp ??= newSctpState();
-  e.sctp.state = getU8(state.payload);
-  e.sctp.vtag[0] = original;
-  e.sctp.vtag[1] = reply;
+  const own = e.sctp ?? e.openSctp();
+  own.state = getU8(state.payload);
+  own.setVtag(0, original);
+  own.setVtag(1, reply);
 }
 
 function applyLabels(e: Conn, labels: Attr, mask: Attr | undefined): void {

@@ -29,11 +29,11 @@ export function begin(family: number, resource = 0): AttrWriter {
 
 function tuples(w: AttrWriter, ct: Conntrack, e: Conn): void {
   w.nest(C.CTA_TUPLE_ORIG, (n) => {
-    writeTuple(n, ct.tuples, ct.at(e, 0));
+    writeTuple(n, e.words, ct.at(e, 0));
     writeZone(n, C.CTA_TUPLE_ZONE, e.zone, e.zoneDir, ZONE_DIR_ORIG);
   });
   w.nest(C.CTA_TUPLE_REPLY, (n) => {
-    writeTuple(n, ct.tuples, ct.at(e, 1));
+    writeTuple(n, e.words, ct.at(e, 1));
     writeZone(n, C.CTA_TUPLE_ZONE, e.zone, e.zoneDir, ZONE_DIR_REPL);
   });
   writeZone(w, C.CTA_ZONE, e.zone, e.zoneDir, ZONE_DIR_BOTH);
@@ -58,18 +58,18 @@ function protoinfo(w: AttrWriter, e: Conn, gone: boolean): void {
       n.nest(C.CTA_PROTOINFO_SCTP, (i) => {
         i.u8(C.CTA_PROTOINFO_SCTP_STATE, sctp.state);
         if (gone) return;
-        i.beU32(C.CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, sctp.vtag[0]).beU32(C.CTA_PROTOINFO_SCTP_VTAG_REPLY, sctp.vtag[1]);
+        i.beU32(C.CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, sctp.vtag(0)).beU32(C.CTA_PROTOINFO_SCTP_VTAG_REPLY, sctp.vtag(1));
       });
     });
 }
 
 function counters(w: AttrWriter, ct: Conntrack, e: Conn, reset: boolean): void {
-  if (!ct.sysctls.acct && e.packets[0] + e.packets[1] === 0) return;
+  if (!ct.sysctls.acct && e.packets(0) + e.packets(1) === 0) return;
   for (const dir of [0, 1] as const) {
     w.nest(dir === 0 ? C.CTA_COUNTERS_ORIG : C.CTA_COUNTERS_REPLY, (n) => {
-      n.beU64(C.CTA_COUNTERS_PACKETS, BigInt(e.packets[dir])).beU64(C.CTA_COUNTERS_BYTES, BigInt(e.bytes[dir]));
+      n.beU64(C.CTA_COUNTERS_PACKETS, BigInt(e.packets(dir))).beU64(C.CTA_COUNTERS_BYTES, BigInt(e.bytes(dir)));
     });
-    if (reset) e.packets[dir] = e.bytes[dir] = 0;
+    if (reset) e.setCounters(dir, 0, 0);
   }
 }
 
@@ -96,7 +96,7 @@ function seconds(ct: Conntrack, e: Conn): number {
 
 /** One connection as an IPCTNL_MSG_CT_NEW message, as dumps and queries answer. */
 export function entryMessage(ct: Conntrack, e: Conn, request: Message, flags: number, reset = false, use = 1): Message {
-  const w = begin(l3num(ct.tuples, ct.at(e, 0)));
+  const w = begin(l3num(e.words, ct.at(e, 0)));
   tuples(w, ct, e);
   w.beU32(C.CTA_STATUS, e.status & STATUS_MASK);
   w.beU32(C.CTA_MARK, e.mark);
@@ -114,7 +114,7 @@ export function entryMessage(ct: Conntrack, e: Conn, request: Message, flags: nu
 
 function master(w: AttrWriter, ct: Conntrack, e: Conn): void {
   const { master: m } = e;
-  if (m !== undefined) w.nest(C.CTA_TUPLE_MASTER, (n) => writeTuple(n, ct.tuples, ct.at(m, 0)));
+  if (m !== undefined) w.nest(C.CTA_TUPLE_MASTER, (n) => writeTuple(n, m.words, ct.at(m, 0)));
 }
 
 /** What happened to a connection, as a message to one multicast group. */
@@ -122,7 +122,7 @@ export function eventMessage(ct: Conntrack, e: Conn, events: number): { group: n
   const has = (event: number): boolean => (events & (1 << event)) !== 0;
   const gone = has(C.IPCT_DESTROY);
   const fresh = has(C.IPCT_NEW) || has(C.IPCT_RELATED);
-  const w = begin(l3num(ct.tuples, ct.at(e, 0)));
+  const w = begin(l3num(e.words, ct.at(e, 0)));
   tuples(w, ct, e);
   w.beU32(C.CTA_ID, e.id);
   w.beU32(C.CTA_STATUS, e.status & STATUS_MASK);

@@ -21,24 +21,10 @@ import {
 } from '../../../wire/uapi/ctnetlink.ts';
 import { NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
+import { helperKnown, helperState } from '../../conntrack/helper/registry.ts';
 import type { ConntrackSysctls } from '../../conntrack/sysctl.ts';
 import { l3num, protonum } from '../../conntrack/tuple.ts';
 import { type Expr, type ExprKind, type InitContext, need } from '../expr.ts';
-
-/** Helpers that Linux has, with their protocols. */
-const HELPERS: ReadonlyMap<string, readonly number[]> = new Map([
-  ['ftp', [ip.IPPROTO_TCP]],
-  ['tftp', [ip.IPPROTO_UDP]],
-  ['irc', [ip.IPPROTO_TCP]],
-  ['sip', [ip.IPPROTO_TCP, ip.IPPROTO_UDP]],
-  ['sane', [ip.IPPROTO_TCP]],
-  ['pptp', [ip.IPPROTO_TCP]],
-  ['amanda', [ip.IPPROTO_TCP, ip.IPPROTO_UDP]],
-  ['snmp', [ip.IPPROTO_UDP]],
-  ['netbios-ns', [ip.IPPROTO_UDP]],
-  ['RAS', [ip.IPPROTO_UDP]],
-  ['Q.931', [ip.IPPROTO_TCP]],
-]);
 
 function l3of(attr: Attr | undefined, ctx: InitContext): number {
   return attr === undefined ? ctx.family : getBeU16(attr.payload);
@@ -52,7 +38,7 @@ export const ctHelper: ExprKind = {
     const l3 = l3of(attrs.get(U.NFTA_CT_HELPER_L3PROTO), ctx);
     if (l4 === 0) throw new KernelError(ENOENT);
     if (![NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_INET].includes(l3)) throw new KernelError(EINVAL);
-    if (!HELPERS.get(name)?.includes(l4)) throw new KernelError(ENOENT);
+    if (!helperKnown(name, l4)) throw new KernelError(ENOENT);
     const { conntrack } = ctx.host;
     conntrack.get(ctx.family);
     return {
@@ -61,9 +47,9 @@ export const ctHelper: ExprKind = {
         const ct = conntrack.of(pkt.p);
         if (ct === undefined || ct.confirmed || ct.template || ct.status & IPS_HELPER) return;
         const at = conntrack.at(ct, 0);
-        if (protonum(conntrack.tuples, at) !== l4) return;
-        if (l3 !== NFPROTO_INET && l3num(conntrack.tuples, at) !== l3) return;
-        ct.helper = { name, expecting: 0 };
+        if (protonum(ct.words, at) !== l4) return;
+        if (l3 !== NFPROTO_INET && l3num(ct.words, at) !== l3) return;
+        ct.helper = helperState(name, l4);
         ct.status |= IPS_HELPER;
       },
       dump(w) {
@@ -143,7 +129,7 @@ export const ctTimeout: ExprKind = {
       name: 'ct timeout',
       eval(_regs, pkt) {
         const ct = conntrack.of(pkt.p);
-        if (ct === undefined || ct.template || protonum(conntrack.tuples, conntrack.at(ct, 0)) !== l4) return;
+        if (ct === undefined || ct.template || protonum(ct.words, conntrack.at(ct, 0)) !== l4) return;
         ct.timeouts = values;
         if (!ct.confirmed) conntrack.setTimeout(ct, values[0]);
       },

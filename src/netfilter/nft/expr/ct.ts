@@ -54,10 +54,9 @@ function address(offset: number, family: number): Load {
     direction: 'needed',
     load(regs, to, ct, table, _pkt, dir) {
       const at = table.at(ct, dir);
-      const own = l3num(table.tuples, at);
+      const own = l3num(ct.words, at);
       if (family !== 0 && own !== family) return false;
-      for (let k = 0; k < (own === NFPROTO_IPV4 ? 1 : 4); k++)
-        regs.dv.setUint32(to + k * 4, table.tuples[at + offset + k]);
+      for (let k = 0; k < (own === NFPROTO_IPV4 ? 1 : 4); k++) regs.dv.setUint32(to + k * 4, ct.words[at + offset + k]);
       return true;
     },
   };
@@ -69,7 +68,7 @@ function port(shift: number): Load {
     direction: 'needed',
     load(regs, to, ct, table, _pkt, dir) {
       regs.u32[to >> 2] = 0;
-      regs.dv.setUint16(to, (table.tuples[table.at(ct, dir) + PORTS] >>> shift) & 0xffff);
+      regs.dv.setUint16(to, (ct.words[table.at(ct, dir) + PORTS] >>> shift) & 0xffff);
       return true;
     },
   };
@@ -86,8 +85,8 @@ function count(get: (ct: Conn, dir: number) => number): Load {
   };
 }
 
-function sum(pair: readonly [number, number], dir: number): number {
-  return dir === ANY ? pair[0] + pair[1] : pair[dir];
+function sum(original: number, reply: number, dir: number): number {
+  return dir === ANY ? original + reply : dir === 1 ? reply : original;
 }
 
 const LOADS: ReadonlyMap<number, Load> = new Map<number, Load>([
@@ -120,17 +119,17 @@ const LOADS: ReadonlyMap<number, Load> = new Map<number, Load>([
       },
     },
   ],
-  [U.NFT_CT_PKTS, count((ct, dir) => sum(ct.packets, dir))],
-  [U.NFT_CT_BYTES, count((ct, dir) => sum(ct.bytes, dir))],
+  [U.NFT_CT_PKTS, count((ct, dir) => sum(ct.packets(0), ct.packets(1), dir))],
+  [U.NFT_CT_BYTES, count((ct, dir) => sum(ct.bytes(0), ct.bytes(1), dir))],
   [
     U.NFT_CT_AVGPKT,
     count((ct, dir) => {
-      const packets = sum(ct.packets, dir);
-      return packets === 0 ? 0 : Math.floor(sum(ct.bytes, dir) / packets);
+      const packets = sum(ct.packets(0), ct.packets(1), dir);
+      return packets === 0 ? 0 : Math.floor(sum(ct.bytes(0), ct.bytes(1), dir) / packets);
     }),
   ],
-  [U.NFT_CT_L3PROTOCOL, byte('allowed', (ct, table) => l3num(table.tuples, table.at(ct, 0)))],
-  [U.NFT_CT_PROTOCOL, byte('allowed', (ct, table) => protonum(table.tuples, table.at(ct, 0)))],
+  [U.NFT_CT_L3PROTOCOL, byte('allowed', (ct, table) => l3num(ct.words, table.at(ct, 0)))],
+  [U.NFT_CT_PROTOCOL, byte('allowed', (ct, table) => protonum(ct.words, table.at(ct, 0)))],
   [
     U.NFT_CT_ZONE,
     {

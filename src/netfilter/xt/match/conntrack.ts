@@ -81,12 +81,12 @@ export const conntrack: XtMatch<Conntrack> = {
       checks.push((ct, t) => {
         const at = t.at(ct, dir) + offset;
         let same = true;
-        for (let i = 0; i < count; i++) same &&= ((t.tuples[at + i] ^ words[i]) & mask[i]) === 0;
+        for (let i = 0; i < count; i++) same &&= ((ct.words[at + i] ^ words[i]) & mask[i]) === 0;
         return same !== inverted(flag);
       });
     }
     if (info.matchFlags & PROTO)
-      checks.push((ct, t) => (protonum(t.tuples, t.at(ct, 0)) === info.l4proto) !== inverted(PROTO));
+      checks.push((ct, t) => (protonum(ct.words, t.at(ct, 0)) === info.l4proto) !== inverted(PROTO));
     const ports: readonly [number, number, number, number, number][] = [
       [ORIGSRC_PORT, info.origSrcPort, info.origSrcPortHigh, 0, 16],
       [ORIGDST_PORT, info.origDstPort, info.origDstPortHigh, 0, 0],
@@ -96,7 +96,7 @@ export const conntrack: XtMatch<Conntrack> = {
     for (const [flag, low, high, dir, shift] of ports) {
       if (!(info.matchFlags & flag)) continue;
       checks.push((ct, t) => {
-        const port = (t.tuples[t.at(ct, dir) + PORTS] >>> shift) & 0xffff;
+        const port = (ct.words[t.at(ct, dir) + PORTS] >>> shift) & 0xffff;
         return (port >= low && port <= high) !== inverted(flag);
       });
     }
@@ -153,13 +153,13 @@ export const connbytes: XtMatch<Connbytes> = {
     const from = Number(info.from);
     const to = Number(info.to);
     const swapped = to < from;
-    const pick = (pair: readonly [number, number]): number =>
-      info.direction === 2 ? pair[0] + pair[1] : pair[info.direction];
+    const pick = (original: number, reply: number): number =>
+      info.direction === 2 ? original + reply : info.direction === 1 ? reply : original;
     return tracked(ctx, (pkt) => {
       const ct = entryOf(table, pkt);
       if (ct === undefined) return XT_NO;
-      const packets = pick(ct.packets);
-      const bytes = pick(ct.bytes);
+      const packets = pick(ct.packets(0), ct.packets(1));
+      const bytes = pick(ct.bytes(0), ct.bytes(1));
       const what =
         info.what === 0 ? packets : info.what === 1 ? bytes : packets === 0 ? 0 : Math.floor(bytes / packets);
       return (swapped ? what < to || what > from : what >= from && what <= to) ? XT_YES : XT_NO;

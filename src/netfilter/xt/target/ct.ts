@@ -4,6 +4,7 @@ import { IPCT_MARK } from '../../../wire/uapi/ctnetlink.ts';
 import { type ConnmarkTarget, connmarkTarget } from '../../../wire/xt/connmark-target.ts';
 import { type CtTarget, ctTarget } from '../../../wire/xt/ct-target.ts';
 import { IP_CT_UNTRACKED, ZONE_DIR_BOTH, ZONE_DIR_ORIG, ZONE_DIR_REPL } from '../../conntrack/entry.ts';
+import { helperKnown, helperState } from '../../conntrack/helper/registry.ts';
 import { holdConntrack } from '../../nft/expr/nat-common.ts';
 import { XT_CONTINUE, type XtTarget } from '../extension.ts';
 
@@ -33,6 +34,7 @@ function ct(revision: number): XtTarget<CtTarget> {
       if (info.helper !== '') {
         if (ctx.proto === 0 || ctx.protoInvert)
           throw new KernelError(ENOENT, 'You must specify a L4 protocol and not use inversions on it');
+        if (!helperKnown(info.helper, ctx.proto)) throw new KernelError(ENOENT, `No such helper "${info.helper}"`);
       }
       const dir = info.flags & ZONE_ORIG ? ZONE_DIR_ORIG : info.flags & ZONE_REPLY ? ZONE_DIR_REPL : ZONE_DIR_BOTH;
       const needed =
@@ -44,7 +46,7 @@ function ct(revision: number): XtTarget<CtTarget> {
             return XT_CONTINUE;
           const id = info.flags & ZONE_MARK ? table.slab.mark(pkt.p) & 0xffff : info.zone;
           table.attachTemplate(pkt.p, { id, dir }, (template) => {
-            if (info.helper !== '') template.helper = { name: info.helper, expecting: 0 };
+            if (info.helper !== '') template.helper = helperState(info.helper, ctx.proto);
             if (info.ctEvents !== 0) template.eventMask = info.ctEvents;
           });
           return XT_CONTINUE;
