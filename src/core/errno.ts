@@ -25,6 +25,7 @@ export const EMFILE = 24;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EMLINK = 31;
+export const EPIPE = 32;
 export const EDOM = 33;
 export const ERANGE = 34;
 export const EDEADLK = 35;
@@ -41,6 +42,7 @@ export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
 export const ENOPROTOOPT = 92;
 export const EPROTONOSUPPORT = 93;
+export const ESOCKTNOSUPPORT = 94;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
@@ -50,8 +52,10 @@ export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const EISCONN = 106;
 export const ENOTCONN = 107;
+export const ESHUTDOWN = 108;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
+export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
 export const EALREADY = 114;
 /** Not in errno(3), but the kernel lets it out of bpf(). */
@@ -80,6 +84,7 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [EFBIG, 'File too large'],
   [ENOSPC, 'No space left on device'],
   [EMLINK, 'Too many links'],
+  [EPIPE, 'Broken pipe'],
   [EDOM, 'Numerical argument out of domain'],
   [ERANGE, 'Numerical result out of range'],
   [EDEADLK, 'Resource deadlock avoided'],
@@ -96,6 +101,7 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [EMSGSIZE, 'Message too long'],
   [ENOPROTOOPT, 'Protocol not available'],
   [EPROTONOSUPPORT, 'Protocol not supported'],
+  [ESOCKTNOSUPPORT, 'Socket type not supported'],
   [EOPNOTSUPP, 'Operation not supported'],
   [EAFNOSUPPORT, 'Address family not supported by protocol'],
   [EADDRINUSE, 'Address already in use'],
@@ -105,8 +111,10 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [ENOBUFS, 'No buffer space available'],
   [EISCONN, 'Transport endpoint is already connected'],
   [ENOTCONN, 'Transport endpoint is not connected'],
+  [ESHUTDOWN, 'Cannot send after transport endpoint shutdown'],
   [ETIMEDOUT, 'Connection timed out'],
   [ECONNREFUSED, 'Connection refused'],
+  [EHOSTDOWN, 'Host is down'],
   [EHOSTUNREACH, 'No route to host'],
   [EALREADY, 'Operation already in progress'],
 ]);

@@ -132,6 +132,7 @@ export const PKT_IGNORE_DF: number = 1 << 4; // may be fragmented whatever its D
 export const PKT_NF_FORCED_MTU: number = 1 << 5; // was defragmented: refragment on output
 export const PKT_LOCAL: number = 1 << 6; // sent by this host's own sockets
 export const PKT_UNTRACKED: number = 1 << 7; // notrack: conntrack leaves it alone
+export const PKT_SK_ASSIGNED: number = 1 << 8; // `sk` is the socket that is to get it (bpf_sk_assign), not its sender
 
 export type SlabOptions = {
   /** Small slots; default 2048 (4.3 MB of address space, touched only when used). */

@@ -140,7 +140,16 @@ export type SysctlListener = (name: string, ifindex: number, value: number) => v
 
 type Tree = { readonly all: Numbers; readonly default: Numbers; readonly devices: Map<number, Numbers> };
 
+/** A sysctl that is not one number: port ranges, lists. */
+export type TextSysctl = {
+  read(): string;
+  /** 0 or an errno. */
+  write(text: string): number;
+};
+
 export class InetSysctls {
+  /** Sysctls that other layers keep, by their full name. */
+  readonly text: Map<string, TextSysctl> = new Map();
   readonly ip4: Numbers = { ...GLOBAL4 };
   readonly ip6: Numbers = { ...GLOBAL6 };
   readonly #conf4: Tree = { all: { ...CONF4 }, default: { ...CONF4 }, devices: new Map() };
@@ -224,12 +233,16 @@ export class InetSysctls {
 
   /** The value as text, undefined when there is no such name. */
   read(name: string): string | undefined {
+    const text = this.text.get(name);
+    if (text !== undefined) return text.read();
     const place = this.#locate(name);
     return place === undefined ? undefined : String(place.table[place.key]);
   }
 
   /** 0, ENOENT, or EINVAL for text that is not a number. */
   write(name: string, text: string): number {
+    const other = this.text.get(name);
+    if (other !== undefined) return other.write(text);
     const place = this.#locate(name);
     if (place === undefined) return ENOENT;
     if (!/^\s*-?\d+\s*$/.test(text)) return EINVAL;
@@ -251,7 +264,7 @@ export class InetSysctls {
 
   /** Every name. */
   names(): string[] {
-    const out: string[] = ['net.ipv4.ip_forward'];
+    const out: string[] = ['net.ipv4.ip_forward', ...this.text.keys()];
     const devices = ['all', 'default', ...this.#devices.indices().map((i) => this.#devices.nameOf(i) ?? '')];
     for (const device of devices) {
       const text = device.replaceAll('.', '/');

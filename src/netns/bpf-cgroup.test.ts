@@ -3,8 +3,10 @@ import { assemble } from '../bpf/asm/index.ts';
 import type { RunMode } from '../bpf/system.ts';
 import { DROP } from '../core/drop.ts';
 import { TestNetwork } from '../lab/test-network.ts';
+import { type Socket, sockaddr } from '../socket/socket.ts';
 import { AF_INET } from '../wire/address.ts';
 import { BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_INGRESS, BPF_PROG_TYPE_CGROUP_SKB } from '../wire/uapi/bpf.ts';
+import { SOCK_DGRAM } from '../wire/uapi/socket.ts';
 import type { Host } from './host.ts';
 
 const MODES: readonly RunMode[] = ['compiled', 'checking', 'interpreted'];
@@ -40,6 +42,14 @@ function setup(): { net: TestNetwork; host: Host; port: { frame(bytes: Uint8Arra
   return { net, host: r.host, port };
 }
 
+/** A UDP socket on a port. */
+function bound(host: Host, port: number): Socket {
+  const socket = host.socket(AF_INET, SOCK_DGRAM);
+  if (typeof socket === 'number') throw new Error(`errno ${socket}`);
+  expect(socket.bind(sockaddr(new Uint8Array(4), port))).toBe(0);
+  return socket;
+}
+
 function load(host: Host, run: RunMode, attach: number, text: string): number {
   const { insns, errors } = assemble(text);
   if (errors.length > 0) throw errors[0];
@@ -51,29 +61,24 @@ function load(host: Host, run: RunMode, attach: number, text: string): number {
 describe.each(MODES)('cgroup_skb (%s)', (run) => {
   test('keeps packets from a socket', () => {
     const { host, port } = setup();
-    const socket = host.udp.open(AF_INET, undefined, 5001);
-    if (typeof socket === 'number') throw new Error(`errno ${socket}`);
+    const { sk } = bound(host, 5001);
     port.frame(udp);
-    expect(socket.received).toHaveLength(1);
+    expect(sk.receiveQueue.length).toBe(1);
     const id = load(host, run, BPF_CGROUP_INET_INGRESS, notPort(22));
     host.bpf.attachCgroup(id, BPF_CGROUP_INET_INGRESS);
     port.frame(udp);
-    expect(socket.received).toHaveLength(1);
+    expect(sk.receiveQueue.length).toBe(1);
     expect(host.world.drops[DROP.SOCKET_FILTER]).toBe(1);
     host.bpf.detachCgroup(id, BPF_CGROUP_INET_INGRESS);
     port.frame(udp);
-    expect(socket.received).toHaveLength(2);
+    expect(sk.receiveQueue.length).toBe(2);
   });
 
   test('keeps a socket from sending', () => {
     const { host, net } = setup();
-    const socket = host.udp.open(AF_INET, undefined, 5001);
-    const other = host.udp.open(AF_INET, undefined, 5002);
-    if (typeof socket === 'number' || typeof other === 'number') throw new Error('no socket');
     host.bpf.attachCgroup(load(host, run, BPF_CGROUP_INET_EGRESS, notPort(20)), BPF_CGROUP_INET_EGRESS);
-    const to = Uint8Array.of(10, 0, 0, 2);
-    host.udp.send(socket, Uint8Array.of(1), to, 53);
-    host.udp.send(other, Uint8Array.of(1), to, 53);
+    const to = sockaddr(Uint8Array.of(10, 0, 0, 2), 53);
+    for (const port of [5001, 5002]) expect(bound(host, port).sendto(Uint8Array.of(1), to)).toBe(1);
     net.world.settle();
     expect(host.world.drops[DROP.BPF_CGROUP_EGRESS]).toBe(1);
   });

@@ -167,11 +167,14 @@ export class BpfHost {
     const cgroup = this.#cgroup;
     cgroup.attach(this.program(id), attachType);
     this.#host.socketGate = (p, egress) => cgroup.allows(p, egress);
+    this.#host.sockets.programs.ingress = (_sk, p) => cgroup.allows(p, false);
   }
   detachCgroup(id: number, attachType: number): void {
     if (this.#cgroup === undefined) throw new KernelError(ENOENT, 'the program is not attached');
     this.#cgroup.detach(id, attachType);
-    if (this.#cgroup.empty) this.#host.socketGate = undefined;
+    if (!this.#cgroup.empty) return;
+    this.#host.socketGate = undefined;
+    this.#host.sockets.programs.ingress = undefined;
   }
   /** What is attached to the host's cgroup. */
   cgroupPrograms(attachType: number): readonly LoadedProgram[] {

@@ -26,15 +26,21 @@ import { NeighbourTable } from '../link/neighbour.ts';
 import { Conntrack } from '../netfilter/conntrack/conntrack.ts';
 import { Nat } from '../netfilter/nat/nat.ts';
 import { Nftables } from '../netfilter/nft/nftables.ts';
+import { openSocket, type SocketKind } from '../socket/open.ts';
+import type { Socket } from '../socket/socket.ts';
+import { Output } from '../transport/endpoint/output.ts';
+import type { SockOwner } from '../transport/endpoint/sock.ts';
+import { Sockets } from '../transport/endpoint/sockets.ts';
 import { TcpPorts } from '../transport/tcp.ts';
 import { Udp } from '../transport/udp.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import * as ethernet from '../wire/ethernet.ts';
 import { ICMP_DEST_UNREACH, ICMP_HOST_UNREACH } from '../wire/icmp.ts';
 import { ICMPV6_ADDR_UNREACH, ICMPV6_DEST_UNREACH } from '../wire/icmpv6.ts';
-import { IPPROTO_TCP, IPPROTO_UDP } from '../wire/ipv4.ts';
+import { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from '../wire/ipv4.ts';
 import { NF_ACCEPT, NF_NETDEV_INGRESS, NFPROTO_NETDEV } from '../wire/uapi/netfilter.ts';
 import { IFF_LOOPBACK } from '../wire/uapi/rtnetlink.ts';
+import { SOCK_DGRAM } from '../wire/uapi/socket.ts';
 import { ArpPolicy } from './arp-policy.ts';
 import { BpfHost } from './bpf-host.ts';
 import { DefragHooks } from './defrag.ts';
@@ -59,7 +65,9 @@ export class Host implements InetHost {
   readonly arp: Arp;
   readonly ip4: Ip4;
   readonly ip6: Ip6;
+  readonly sockets: Sockets;
   readonly udp: Udp;
+  readonly udplite: Udp;
   readonly tcp: TcpPorts;
   readonly conntrack: Conntrack;
   readonly nat: Nat;
@@ -73,6 +81,7 @@ export class Host implements InetHost {
   /** Cgroup programs, when there are any. */
   socketGate: ((p: number, egress: boolean) => boolean) | undefined;
   readonly #backlog: Backlog;
+  readonly #kinds: readonly SocketKind[];
   #bpf: BpfHost | undefined;
 
   constructor(world: World, name: string) {
@@ -121,9 +130,17 @@ export class Host implements InetHost {
     this.lo = loopbackDevice(world);
     this.ip4 = new Ip4(this);
     this.ip6 = new Ip6(this);
-    this.udp = new Udp(this, this.ip4, this.ip6);
+    this.sockets = new Sockets(this);
+    const output = new Output(this.sockets, this.ip4, this.ip6);
+    this.udp = new Udp(this.sockets, output);
+    this.udplite = new Udp(this.sockets, output, true);
     this.tcp = new TcpPorts(this, this.ip4, this.ip6);
-    this.protocols.set(IPPROTO_UDP, this.udp).set(IPPROTO_TCP, this.tcp);
+    this.protocols.set(IPPROTO_UDP, this.udp).set(IPPROTO_UDPLITE, this.udplite).set(IPPROTO_TCP, this.tcp);
+    const both = [AF_INET, AF_INET6];
+    this.#kinds = [
+      { families: both, type: SOCK_DGRAM, protocol: IPPROTO_UDP, proto: this.udp.proto },
+      { families: both, type: SOCK_DGRAM, protocol: IPPROTO_UDPLITE, proto: this.udplite.proto },
+    ];
     this.#listen();
     this.sysctls.onChange = (name): void => {
       if (name !== 'ipv6.disable_ipv6') return;
@@ -137,6 +154,11 @@ export class Host implements InetHost {
     this.nat = new Nat(this.conntrack, this.hooks, nftHost);
     this.nftables = new Nftables(nftHost);
     this.addresses.onTentative = (address): void => this.ip6.ndisc.detect(address);
+  }
+
+  /** socket(2): a socket, or a negative errno. */
+  socket(family: number, type: number, protocol = 0, owner?: SockOwner): Socket | number {
+    return openSocket(this.sockets, this.#kinds, family, type, protocol, owner);
   }
 
   /** eBPF on this host; made when first asked for. */

@@ -2,11 +2,13 @@
  * Hosts joined by links: what a person sees when they ping.
  */
 import { expect, test } from 'vitest';
-import { EHOSTUNREACH, EMSGSIZE, ENETUNREACH } from '../core/errno.ts';
+import { ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH } from '../core/errno.ts';
 import { TestNetwork } from '../lab/test-network.ts';
+import { sockaddr } from '../socket/socket.ts';
 import { formatAddress } from '../wire/address.ts';
 import * as icmp from '../wire/icmp.ts';
 import * as icmpv6 from '../wire/icmpv6.ts';
+import { SOCK_DGRAM } from '../wire/uapi/socket.ts';
 
 /** a - r - b, IPv4 10.0.1.0/24 and 10.0.2.0/24, IPv6 fd01::/64 and fd02::/64; `mtu` of the second link. */
 function router(mtu = 1500): TestNetwork {
@@ -193,22 +195,24 @@ test('UDP: a datagram reaches a bound port, a closed one answers port unreachabl
     [Uint8Array.of(10, 0, 2, 2), 2],
     [Uint8Array.of(0xfd, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2), 10],
   ] as const) {
-    const server = b.udp.open(any, undefined, 53);
-    const client = a.udp.open(any, undefined, 0);
+    const server = b.socket(any, SOCK_DGRAM);
+    const client = a.socket(any, SOCK_DGRAM);
     if (typeof server === 'number' || typeof client === 'number') throw new Error('no socket');
-    const errors: number[] = [];
-    client.onError = (errno): void => void errors.push(errno);
-    expect(a.udp.send(client, Uint8Array.of(1, 2, 3), dst, 53)).toBe(0);
+    expect(server.bind(sockaddr(new Uint8Array(dst.length), 53))).toBe(0);
+    expect(client.sendto(Uint8Array.of(1, 2, 3), sockaddr(dst, 53))).toBe(3);
     net.world.runFor(1e9);
-    expect(server.received.map((d) => [...d.data])).toEqual([[1, 2, 3]]);
-    expect(server.received[0].fromPort).toBe(client.port);
-    expect(a.udp.send(client, Uint8Array.of(1), dst, 54)).toBe(0);
+    expect(server.recvfrom()).toMatchObject({ data: Uint8Array.of(1, 2, 3), from: { port: client.sk.sport } });
+    expect(client.connect(sockaddr(dst, 54))).toBe(0);
+    expect(client.send(Uint8Array.of(1))).toBe(1);
     net.world.runFor(1e9);
-    expect(errors).toEqual([111]);
+    expect(client.recvfrom()).toBe(-ECONNREFUSED);
     // Larger than any link: in fragments.
-    expect(a.udp.send(client, new Uint8Array(20_000).fill(7), dst, 53)).toBe(0);
+    expect(client.sendto(new Uint8Array(20_000).fill(7), sockaddr(dst, 53))).toBe(20_000);
     net.world.runFor(1e9);
-    expect(server.received[1].data.length).toBe(20_000);
+    const long = server.recvfrom();
+    expect(typeof long === 'number' ? long : long.data.length).toBe(20_000);
+    client.close();
+    server.close();
   }
   expect(idle(net)).toBe(0);
 });

@@ -13,6 +13,8 @@ import { newLocated } from '../netfilter/conntrack/packet.ts';
 import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
 import type { FibAnswer, LogOptions, NetfilterHost, SocketAnswer } from '../netfilter/nft/host.ts';
 import type { PktInfo } from '../netfilter/nft/pkt.ts';
+import { isAny, load } from '../transport/endpoint/address.ts';
+import { newQuery, type Query } from '../transport/endpoint/demux.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import { IPPROTO_UDP } from '../wire/ipv4.ts';
 import { IP_CT_IS_REPLY, IP_CT_RELATED } from '../wire/uapi/ctnetlink.ts';
@@ -38,6 +40,7 @@ export class NftHost implements NetfilterHost, NatHost {
   readonly #result = newFibResult();
   readonly #answer: FibAnswer = { oif: 0, type: 0, addressType: 0 };
   readonly #located = newLocated();
+  readonly #query: Query = newQuery();
 
   constructor(host: Host) {
     this.#host = host;
@@ -200,15 +203,16 @@ export class NftHost implements NetfilterHost, NatHost {
       return undefined;
     const { dv } = this.world.slab;
     const v4 = pkt.pf === NFPROTO_IPV4;
-    const [src, dst] = v4 ? [12, 16] : [8, 24];
-    const found = this.#host.udp.find(
-      v4 ? AF_INET : AF_INET6,
-      dv.getUint16(pkt.thoff + 2),
-      pkt.nhoff + dst,
-      pkt.nhoff + src,
-      dv.getUint16(pkt.thoff),
-    );
-    return found && { transparent: false, mark: 0, wildcard: found.address === undefined };
+    const q = this.#query;
+    q.family = v4 ? AF_INET : AF_INET6;
+    load(q.remote, dv, pkt.nhoff + (v4 ? 12 : 8), q.family);
+    load(q.local, dv, pkt.nhoff + (v4 ? 16 : 24), q.family);
+    q.rport = dv.getUint16(pkt.thoff);
+    q.lport = dv.getUint16(pkt.thoff + 2);
+    q.ifindex = pkt.iif;
+    const found = this.#host.sockets.demux.lookup(this.#host.udp.proto, q);
+    if (found === undefined || found === 'drop') return undefined;
+    return { transparent: found.transparent, mark: found.mark, wildcard: isAny(found.rcvSaddr) };
   }
 
   log(p: number, pkt: PktInfo, options: LogOptions): void {

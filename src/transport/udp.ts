@@ -1,236 +1,272 @@
 /**
- * UDP of one host (RFC 768, 8085): sockets, delivery, port unreachable.
+ * UDP and UDP-Lite of one host (RFC 768, 3828, 8085; udp(7), udplite(7)): what is theirs alone, over `endpoint/`.
  */
 import { DROP } from '../core/drop.ts';
-import { EADDRINUSE, EADDRNOTAVAIL, EMSGSIZE, ENETUNREACH, ENOBUFS } from '../core/errno.ts';
-import { PACKET_HOST, PKT_LOCAL } from '../core/slab.ts';
-import type { Ip4 } from '../inet/ip4.ts';
-import type { Ip6 } from '../inet/ip6.ts';
+import { EINVAL, EMSGSIZE, EOPNOTSUPP, EPIPE } from '../core/errno.ts';
+import { PKT_CSUM_UNNECESSARY, PKT_SK_ASSIGNED } from '../core/slab.ts';
 import type { InetHost, TransportHandler } from '../inet/stack.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
 import { checksum, pseudo4, pseudo6 } from '../wire/checksum.ts';
-import { ETH_P_IP, ETH_P_IPV6 } from '../wire/ethernet.ts';
 import { ICMP_DEST_UNREACH, ICMP_PORT_UNREACH } from '../wire/icmp.ts';
 import { ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH } from '../wire/icmpv6.ts';
-import * as ipv4 from '../wire/ipv4.ts';
-import * as ipv6 from '../wire/ipv6.ts';
+import { IPPROTO_UDP, IPPROTO_UDPLITE } from '../wire/ipv4.ts';
+import { RTN_BROADCAST, RTN_MULTICAST } from '../wire/uapi/rtnetlink.ts';
+import { MSG_OOB, SHUT_WR } from '../wire/uapi/socket.ts';
 import * as udp from '../wire/udp.ts';
+import type { SockAddr } from './endpoint/address.ts';
+import * as a from './endpoint/address.ts';
+import { connectDatagram, destinationOf } from './endpoint/datagram.ts';
+import type { Query } from './endpoint/demux.ts';
+import { messageOf } from './endpoint/message.ts';
+import type { Output } from './endpoint/output.ts';
+import type { AddressCall } from './endpoint/programs.ts';
+import type { Protocol, SendControl } from './endpoint/protocol.ts';
+import type { Sock } from './endpoint/sock.ts';
+import type { Sockets } from './endpoint/sockets.ts';
+import { newUdpState, UDP_OPTIONS, UDPLITE_OPTIONS, type UdpState } from './udp-options.ts';
 
-/** A datagram as a socket hands it out. Addresses are 4 or 16 bytes. */
-export type Datagram = {
-  readonly data: Uint8Array;
-  readonly from: Uint8Array;
-  readonly fromPort: number;
-  readonly ifindex: number;
+/** Most datagrams that one send with UDP_SEGMENT makes. */
+const MAX_SEGMENTS = 128;
+const PROBES: readonly [v4: string, v6: string] = ['udp_rcv', 'udpv6_rcv'];
+
+const stateOf = (sk: Sock): UdpState => {
+  sk.own ??= newUdpState();
+  return sk.own as UdpState;
 };
-
-export type UdpSocket = {
-  readonly family: number;
-  /** Bound address, undefined for any. */
-  readonly address: Uint8Array | undefined;
-  readonly port: number;
-  /** Peer of a connected socket. */
-  peer: { readonly address: Uint8Array; readonly port: number } | undefined;
-  readonly received: Datagram[];
-  /** Told of each datagram that comes. */
-  onData: ((d: Datagram) => void) | undefined;
-  /** Told of ICMP errors about what was sent: the errno. */
-  onError: ((errno: number) => void) | undefined;
-  readonly id: number;
-  readonly uid: number;
-  readonly gid: number;
-};
-
-const EPHEMERAL_FIRST = 32_768;
-const EPHEMERAL_LAST = 60_999;
-const MAX_DATAGRAM = 65_507;
-const ECONNREFUSED = 111;
-/** Datagrams a socket keeps for a reader that does not come. */
-const MAX_QUEUE = 1024;
-
-const same = (a: Uint8Array, u8: Uint8Array, at: number): boolean => a.every((byte, i) => byte === u8[at + i]);
 
 export class Udp implements TransportHandler {
+  readonly proto: Protocol;
   readonly #host: InetHost;
-  readonly #ip4: Ip4;
-  readonly #ip6: Ip6;
-  readonly #sockets = new Map<number, UdpSocket[]>();
-  #nextId = 1;
+  readonly #sockets: Sockets;
+  readonly #output: Output;
+  /** UDP-Lite: the length field says how much the checksum covers. */
+  readonly #lite: boolean;
+  readonly #protocol: number;
 
-  constructor(host: InetHost, ip4: Ip4, ip6: Ip6) {
-    this.#host = host;
-    this.#ip4 = ip4;
-    this.#ip6 = ip6;
-  }
-
-  /** Opens a socket on a port (0: a free one). An errno when the address is taken or not this host's. */
-  open(family: number, address: Uint8Array | undefined, port: number, uid = 0, gid = 0): UdpSocket | number {
-    if (address) {
-      const words = new Uint32Array(4);
-      for (let i = 0; i < address.length; i++) words[i >> 2] |= address[i] << (24 - (i & 3) * 8);
-      if (!this.#host.addresses.isLocal(family, words) && address[0] !== 127) return EADDRNOTAVAIL;
-    }
-    let chosen = port;
-    if (chosen === 0) {
-      const range = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
-      const start = this.#host.world.random.below(range);
-      for (let i = 0; i < range && chosen === 0; i++) {
-        const candidate = EPHEMERAL_FIRST + ((start + i) % range);
-        if (!this.#sockets.has(candidate)) chosen = candidate;
-      }
-      if (chosen === 0) return EADDRINUSE;
-    }
-    const list = this.#sockets.get(chosen) ?? [];
-    const clash = list.some((s) => s.family === family && (!s.address || !address || same(s.address, address, 0)));
-    if (clash) return EADDRINUSE;
-    const socket: UdpSocket = {
-      family,
-      address,
-      port: chosen,
-      peer: undefined,
-      received: [],
-      onData: undefined,
-      onError: undefined,
-      id: this.#nextId++,
-      uid,
-      gid,
+  constructor(sockets: Sockets, output: Output, lite = false) {
+    this.#host = sockets.host;
+    this.#sockets = sockets;
+    this.#output = output;
+    this.#lite = lite;
+    this.#protocol = lite ? IPPROTO_UDPLITE : IPPROTO_UDP;
+    this.proto = {
+      name: lite ? 'udplite' : 'udp',
+      key: this.#protocol,
+      ports: true,
+      scores4: { family4: 2, daddr: 4, dport: 4, device: 4 },
+      scores6: { family4: 0, daddr: 1, dport: 1, device: 1 },
+      mayShare: (x, y) => x.reuse && y.reuse,
+      options: lite ? [...UDP_OPTIONS, ...UDPLITE_OPTIONS] : UDP_OPTIONS,
+      connect: (sk, to) => connectDatagram(sockets, output, sk, to),
+      send: (sk, data, to, control, flags) => this.#send(sk, data, to, control, flags),
     };
-    this.#sockets.set(chosen, [...list, socket]);
-    return socket;
   }
 
-  close(socket: UdpSocket): void {
-    const list = this.#sockets.get(socket.port)?.filter((s) => s !== socket) ?? [];
-    if (list.length === 0) this.#sockets.delete(socket.port);
-    else this.#sockets.set(socket.port, list);
+  // Sending.
+
+  #send(sk: Sock, data: Uint8Array, to: SockAddr | undefined, control: SendControl, flags: number): number {
+    if (data.length > 0xffff) return -EMSGSIZE;
+    if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
+    if ((sk.shutdown & (1 << SHUT_WR)) !== 0) return -EPIPE;
+    const unbound = this.#sockets.autobind(sk);
+    if (unbound !== 0) return unbound;
+    const where = destinationOf(sk, to, true);
+    if (typeof where === 'number') return where;
+    let { words, port } = where;
+    let sent = control;
+    const ask = this.#sockets.programs.address;
+    if (ask !== undefined && !where.connected) {
+      const family = a.isMapped(words) ? AF_INET : AF_INET6;
+      const source = control.source === undefined ? sk.saddr.slice() : a.fromBytes(control.source);
+      const call: AddressCall = { kind: 'sendmsg', sk, family, address: words.slice(), port, source };
+      const refused = ask(call);
+      if (refused !== 0) return refused;
+      words = call.address;
+      port = call.port;
+      if (port === 0) return -EINVAL;
+      if (!a.isAny(source)) sent = { ...control, source: a.toBytes(source, family) };
+    }
+    const failed = sk.takeError();
+    if (failed !== 0) return failed;
+    const size = control.segment ?? stateOf(sk).segment;
+    if (size === 0 || data.length <= size) return this.#datagram(sk, data, words, port, where.scopeId, sent);
+    return this.#segments(sk, data, size, words, port, where.scopeId, sent);
   }
 
-  /** True when a datagram to this port would find a socket. */
-  bound(port: number, family: number): boolean {
-    return this.#sockets.get(port)?.some((s) => s.family === family) ?? false;
+  /** UDP_SEGMENT: one buffer, many datagrams. */
+  #segments(
+    sk: Sock,
+    data: Uint8Array,
+    size: number,
+    words: Uint32Array,
+    port: number,
+    scopeId: number,
+    control: SendControl,
+  ): number {
+    if (data.length > size * MAX_SEGMENTS) return -EINVAL;
+    const way = this.#output.way(sk, words, port, scopeId);
+    if (typeof way === 'number') return way;
+    if (size + udp.HEADER_LENGTH + (a.isMapped(words) ? 20 : 40) > way.mtu) return -EINVAL;
+    for (let at = 0; at < data.length; at += size) {
+      const sent = this.#datagram(sk, data.subarray(at, at + size), words, port, scopeId, control);
+      if (sent < 0) return sent;
+    }
+    return data.length;
   }
 
-  /** Sends a datagram; 0 or an errno. */
-  send(socket: UdpSocket, data: Uint8Array, address: Uint8Array, port: number): number {
+  #datagram(
+    sk: Sock,
+    data: Uint8Array,
+    words: Uint32Array,
+    port: number,
+    scopeId: number,
+    control: SendControl,
+  ): number {
     const { slab } = this.#host.world;
-    if (data.length > MAX_DATAGRAM) return EMSGSIZE;
-    const v4 = address.length === 4;
-    const head = v4 ? ipv4.HEADER_LENGTH : ipv6.HEADER_LENGTH;
-    const length = udp.HEADER_LENGTH + data.length;
-    const p = slab.alloc(head + length);
-    if (p < 0) return ENOBUFS;
     const { dv, u8 } = slab;
-    const at = slab.head(p);
-    const to = at + head;
-    slab.setLen(p, head + length);
-    slab.setNetwork(p, at);
-    slab.setTransport(p, to);
-    slab.setProtocol(p, v4 ? ETH_P_IP : ETH_P_IPV6);
-    slab.setPktType(p, PACKET_HOST);
-    slab.setSk(p, socket.id, socket.uid, socket.gid);
-    slab.setFlags(p, slab.flags(p) | PKT_LOCAL);
-    udp.setSrcPort(dv, to, socket.port);
-    udp.setDstPort(dv, to, port);
-    udp.setLength(dv, to, length);
-    udp.setChecksum(dv, to, 0);
-    u8.set(data, to + udp.HEADER_LENGTH);
-    if (v4) {
-      const ttl = this.#host.sysctls.ip4.ip_default_ttl;
-      ipv4.init(dv, at, 0, 0, ipv4.IPPROTO_UDP, head + length, ttl, this.#ip4.nextId(), ipv4.IP_DF);
-      u8.set(address, at + ipv4.DST);
-      if (socket.address) u8.set(socket.address, at + ipv4.SRC);
-    } else {
-      ipv6.init(dv, at, ipv4.IPPROTO_UDP, length, 64);
-      u8.fill(0, at + ipv6.SRC, at + ipv6.SRC + 16);
-      u8.set(address, at + ipv6.DST);
-      if (socket.address) u8.set(socket.address, at + ipv6.SRC);
-    }
-    const errno = v4 ? this.#ip4.routeOutput(p) : this.#ip6.routeOutput(p);
-    if (errno !== 0) {
+    const length = udp.HEADER_LENGTH + data.length;
+    if (length > 0xffff) return -EMSGSIZE;
+    const output = this.#output;
+    const p = output.start(sk, this.#protocol, words, length, control);
+    if (p < 0) return p;
+    const at = slab.transport(p);
+    udp.setSrcPort(dv, at, sk.sport);
+    udp.setDstPort(dv, at, port);
+    const state = stateOf(sk);
+    const covered = this.#lite && state.sendCoverage !== 0 ? Math.min(length, state.sendCoverage) : length;
+    udp.setLength(dv, at, this.#lite ? (covered === length ? 0 : covered) : length);
+    udp.setChecksum(dv, at, 0);
+    u8.set(data, at + udp.HEADER_LENGTH);
+    const failed = output.route(sk, p, words, control, scopeId);
+    if (failed !== 0) {
       slab.free(p);
-      return errno === 22 ? ENETUNREACH : errno;
+      return failed;
     }
-    // A datagram larger than the link goes out in fragments, so it must not say "do not fragment".
-    if (v4 && head + length > slab.rtMtu(p)) ipv4.setFragOff(dv, at, 0);
-    const pseudo = v4 ? pseudo4(dv, at, ipv4.IPPROTO_UDP, length) : pseudo6(dv, at, ipv4.IPPROTO_UDP, length);
-    udp.setChecksum(dv, to, checksum(dv, to, length, pseudo) || 0xffff);
-    if (v4) this.#ip4.send(p);
-    else this.#ip6.send(p);
-    return 0;
+    const none = !this.#lite && (a.isMapped(words) ? sk.noCheckTx : state.noCheck6Tx);
+    if (!none) udp.setChecksum(dv, at, output.checksum(p, this.#protocol, length, covered));
+    output.send(p);
+    return data.length;
   }
+
+  // Receiving.
 
   receive(p: number, family: number): void {
     const { world, name } = this.#host;
-    const point = family === AF_INET ? 'udp_rcv' : 'udpv6_rcv';
-    world.probe?.hit({ point, host: name, p, ifindex: world.slab.iif(p) });
     const { slab } = world;
-    const { dv, u8 } = slab;
+    world.probe?.hit({ point: PROBES[family === AF_INET ? 0 : 1], host: name, p, ifindex: slab.iif(p) });
+    const bad = this.#check(p, family);
+    if (bad !== 0) return world.drop(p, bad, name);
+    const query = this.#sockets.query(p, family);
+    const type = slab.rtType(p);
+    if (type === RTN_MULTICAST || type === RTN_BROADCAST) return this.#many(p, family, query);
+    const sk = this.#find(p, query);
+    if (sk !== undefined) return this.#one(sk, p, family);
+    if (this.#zeroChecksum6(p, family)) return world.drop(p, DROP.UDP_CSUM, name);
+    if (family === AF_INET) this.#output.ip4.icmp.error(p, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0);
+    else this.#output.ip6.icmp.error(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
+    world.drop(p, DROP.NO_SOCKET, name);
+  }
+
+  #find(p: number, query: Query): Sock | undefined {
+    const { slab } = this.#host.world;
+    const { demux } = this.#sockets;
+    const flags = slab.flags(p);
+    let found = undefined as Sock | 'drop' | undefined;
+    if ((flags & PKT_SK_ASSIGNED) !== 0) {
+      slab.setFlags(p, flags & ~PKT_SK_ASSIGNED);
+      const assigned = this.#sockets.byId(slab.sk(p));
+      if (assigned !== undefined) found = demux.member(assigned, query);
+    }
+    found ??= demux.lookup(this.proto, query);
+    return found === 'drop' ? undefined : found;
+  }
+
+  /** Lengths and checksum: 0, or the reason to drop. Cuts what lies behind the datagram. */
+  #check(p: number, family: number): number {
+    const { slab } = this.#host.world;
+    const { dv } = slab;
     const at = slab.transport(p);
-    const network = slab.network(p);
     const available = slab.end(p) - at;
-    if (!udp.check(dv, at, available)) return world.drop(p, DROP.PKT_TOO_SMALL, name);
-    const length = udp.length(dv, at);
+    if (available < udp.HEADER_LENGTH) return DROP.PKT_TOO_SMALL;
+    let length = udp.length(dv, at);
+    let covered = length;
+    if (this.#lite) {
+      if (length === 0) covered = available;
+      if (covered < udp.HEADER_LENGTH || covered > available) return DROP.PKT_TOO_SMALL;
+      length = available;
+      if (udp.checksum(dv, at) === 0) return DROP.UDP_CSUM;
+    } else if (!udp.check(dv, at, available)) return DROP.PKT_TOO_SMALL;
     slab.setLen(p, at + length - slab.head(p));
-    if (udp.checksum(dv, at) !== 0) {
-      const pseudo =
-        family === AF_INET
-          ? pseudo4(dv, network, ipv4.IPPROTO_UDP, length)
-          : pseudo6(dv, network, ipv4.IPPROTO_UDP, length);
-      if (checksum(dv, at, length, pseudo) !== 0) return world.drop(p, DROP.UDP_CSUM, name);
-    } else if (family === AF_INET6) return world.drop(p, DROP.UDP_CSUM, name);
-    const size = family === AF_INET ? 4 : 16;
-    const src = network + (family === AF_INET ? ipv4.SRC : ipv6.SRC);
-    const dst = network + (family === AF_INET ? ipv4.DST : ipv6.DST);
-    const socket = this.find(family, udp.dstPort(dv, at), dst, src, udp.srcPort(dv, at));
-    if (socket === undefined) {
-      if (family === AF_INET) this.#ip4.icmp.error(p, ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, 0);
-      else this.#ip6.icmp.error(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
-      return world.drop(p, DROP.NO_SOCKET, name);
-    }
-    if (this.#host.socketGate?.(p, false) === false) return world.drop(p, DROP.SOCKET_FILTER, name);
-    if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `udp port ${socket.port}` });
-    const d: Datagram = {
-      data: u8.slice(at + udp.HEADER_LENGTH, at + length),
-      from: u8.slice(src, src + size),
-      fromPort: udp.srcPort(dv, at),
-      ifindex: slab.iif(p),
-    };
-    if (socket.onData === undefined && socket.received.length >= MAX_QUEUE)
-      return world.drop(p, DROP.SOCKET_RCVBUFF, name);
-    world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: slab.iif(p) });
-    slab.free(p);
-    if (socket.onData) socket.onData(d);
-    else socket.received.push(d);
+    // Zero: the sender made none (IPv4), or the socket must have agreed to that (IPv6, RFC 6935).
+    if (udp.checksum(dv, at) === 0 || (slab.flags(p) & PKT_CSUM_UNNECESSARY) !== 0) return 0;
+    const network = slab.network(p);
+    const pseudo =
+      family === AF_INET ? pseudo4(dv, network, this.#protocol, length) : pseudo6(dv, network, this.#protocol, length);
+    return checksum(dv, at, covered, pseudo) === 0 ? 0 : DROP.UDP_CSUM;
   }
 
-  /** The socket for a datagram: connected ones first, then bound to the address, then to any. */
-  find(family: number, port: number, dst: number, src: number, sport: number): UdpSocket | undefined {
-    const { u8 } = this.#host.world.slab;
-    let best: UdpSocket | undefined;
-    let score = -1;
-    for (const s of this.#sockets.get(port) ?? []) {
-      if (s.family !== family) continue;
-      if (s.address && !same(s.address, u8, dst)) continue;
-      if (s.peer && (s.peer.port !== sport || !same(s.peer.address, u8, src))) continue;
-      const points = (s.address ? 1 : 0) + (s.peer ? 2 : 0);
-      if (points > score) {
-        best = s;
-        score = points;
-      }
-    }
-    return best;
+  #zeroChecksum6(p: number, family: number): boolean {
+    const { slab } = this.#host.world;
+    return family === AF_INET6 && udp.checksum(slab.dv, slab.transport(p)) === 0;
   }
 
-  error(_p: number, family: number, network: number, transport: number, type: number, code: number): void {
-    const { dv } = this.#host.world.slab;
-    const src = network + (family === AF_INET ? ipv4.SRC : ipv6.SRC);
-    const dst = network + (family === AF_INET ? ipv4.DST : ipv6.DST);
-    // The quoted packet is one of ours: its source is our end.
-    const socket = this.find(family, udp.srcPort(dv, transport), src, dst, udp.dstPort(dv, transport));
-    const refused =
-      family === AF_INET
-        ? type === ICMP_DEST_UNREACH && code === ICMP_PORT_UNREACH
-        : type === ICMPV6_DEST_UNREACH && code === ICMPV6_PORT_UNREACH;
-    if (refused) socket?.onError?.(ECONNREFUSED);
+  /** A datagram for one socket. Owns the packet. */
+  #one(sk: Sock, p: number, family: number): void {
+    const { world, name } = this.#host;
+    const reason = this.#queue(sk, p, family);
+    if (reason !== 0) return world.drop(p, reason, name);
+    if (world.traced(p)) world.trace(p, { kind: 'deliver', host: name, to: `${this.proto.name} port ${sk.sport}` });
+    world.probe?.hit({ point: 'consume_skb', host: name, p, ifindex: world.slab.iif(p) });
+    world.slab.free(p);
   }
+
+  /** A datagram to a group or to all: every socket that takes it gets a copy. Owns the packet. */
+  #many(p: number, family: number, query: Query): void {
+    const { world, name } = this.#host;
+    const { slab } = world;
+    const takers = this.#sockets.ports
+      .bound(this.proto.key, query.lport)
+      .filter((sk) => this.#sockets.demux.takes(sk, query) && inGroup(sk, query));
+    const last = takers.pop();
+    for (const sk of takers) {
+      const copy = slab.copy(p);
+      if (copy >= 0) this.#one(sk, copy, family);
+    }
+    if (last === undefined) world.drop(p, DROP.NO_SOCKET, name);
+    else this.#one(last, p, family);
+  }
+
+  /** Filters, then the socket's queue: 0 or the reason to drop. The packet is only lent. */
+  #queue(sk: Sock, p: number, family: number): number {
+    const { slab } = this.#host.world;
+    const state = stateOf(sk);
+    if (this.#zeroChecksum6(p, family) && !state.noCheck6Rx) return DROP.UDP_CSUM;
+    const at = slab.transport(p);
+    if (this.#lite && state.receiveCoverage !== 0) {
+      const covered = udp.length(slab.dv, at);
+      if (covered !== 0 && (state.receiveCoverage === 0xffff || covered < state.receiveCoverage)) return DROP.UDP_CSUM;
+    }
+    slab.pull(p, at - slab.head(p));
+    const reason = this.#sockets.filter(sk, p, udp.HEADER_LENGTH);
+    if (reason !== 0) return reason;
+    if (this.#sockets.programs.verdict?.(sk, p) === true) return 0;
+    const message = messageOf(this.#sockets, sk, p, family, udp.HEADER_LENGTH, udp.srcPort(slab.dv, at));
+    if (state.gro && sk.receiveQueue.join(message, sk.rcvbuf)) return 0;
+    return this.#sockets.deliver(sk, message, p);
+  }
+
+  error(p: number, family: number, network: number, transport: number, type: number, code: number, info: number): void {
+    const { slab } = this.#host.world;
+    const query = this.#sockets.quotedQuery(family, network, transport, slab.iif(p));
+    const sk = this.#sockets.demux.lookup(this.proto, query);
+    if (sk === undefined || sk === 'drop') return;
+    this.#sockets.icmpError(sk, family, network, transport + udp.HEADER_LENGTH, p, { type, code, info });
+  }
+}
+
+/** Whether a socket has joined the group a packet was sent to (ip_mc_sf_allow, inet6_mc_check). */
+function inGroup(sk: Sock, { local, ifindex }: Query): boolean {
+  if (!a.isMulticast(local)) return true;
+  const joined = sk.memberships.filter((m) => m.group.every((w, i) => w === local[i]));
+  return joined.length === 0 ? sk.multicastAll : joined.some((m) => m.ifindex === ifindex || ifindex === 0);
 }
