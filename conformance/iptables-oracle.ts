@@ -107,8 +107,13 @@ function bytecode(netlink: NetlinkTransport, family: number, table: string, chai
   return exprs === undefined ? [] : readExpressions(exprs.payload).map((e) => `[ ${line(e)} ]`);
 }
 
+/** What the kernel of the recording was built without. */
+const ABSENT: readonly string[] = ['ipvs', 'LED', 'CLUSTERIP'];
+
 function judge(id: string, record: Oracle): CaseResult {
-  const nfnetlink = new Nfnetlink(new Host(new World({ slots: 64 }), 'host').nftables);
+  const { nftables } = new Host(new World({ slots: 64 }), 'host');
+  for (const name of ABSENT) nftables.xt.absent.add(name);
+  const nfnetlink = new Nfnetlink(nftables);
   const netlink: NetlinkTransport = { open: () => ({ send: (datagram) => nfnetlink.handle(datagram) }) };
   const six = record.tool === 'ip6tables';
   const tool = six ? ip6tables : iptables;

@@ -18,6 +18,7 @@ const shared = process.env.NETLOOM_SHARED ?? resolve(repository, '../shared');
 const SUITES: Readonly<Record<string, string>> = {
   'wild-nft': './wild-nft.js',
   'wild-iptables-save': './wild-iptables-save.js',
+  'iptables-oracle': './iptables-oracle.js',
   'nft-match-matrix': './nft-match-matrix.js',
   'conntrack-sequences': './conntrack-sequences.js',
   'conntrack-cli': './conntrack-cli.js',

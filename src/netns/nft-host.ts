@@ -9,6 +9,7 @@ import { clearFlow, newFibResult, newFlow } from '../inet/route.ts';
 import { selectSource6 } from '../inet/source.ts';
 import { bytesOf, loadWords } from '../inet/words.ts';
 import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
+import { IP_CT_UNTRACKED } from '../netfilter/conntrack/entry.ts';
 import { newLocated } from '../netfilter/conntrack/packet.ts';
 import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
 import type { FibAnswer, LogOptions, NetfilterHost, SocketAnswer } from '../netfilter/nft/host.ts';
@@ -16,9 +17,10 @@ import type { PktInfo } from '../netfilter/nft/pkt.ts';
 import { isAny, load } from '../transport/endpoint/address.ts';
 import { newQuery, type Query } from '../transport/endpoint/demux.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
+import { update16 } from '../wire/checksum.ts';
 import { IPPROTO_UDP } from '../wire/ipv4.ts';
 import { IP_CT_IS_REPLY, IP_CT_RELATED } from '../wire/uapi/ctnetlink.ts';
-import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../wire/uapi/netfilter.ts';
+import { NF_INET_LOCAL_IN, NF_INET_PRE_ROUTING, NFPROTO_IPV4, NFPROTO_IPV6 } from '../wire/uapi/netfilter.ts';
 import {
   RT_SCOPE_UNIVERSE,
   RT_TABLE_LOCAL,
@@ -41,6 +43,7 @@ export class NftHost implements NetfilterHost, NatHost {
   readonly #answer: FibAnswer = { oif: 0, type: 0, addressType: 0 };
   readonly #located = newLocated();
   readonly #query: Query = newQuery();
+  #duplicating = false;
 
   constructor(host: Host) {
     this.#host = host;
@@ -169,6 +172,40 @@ export class NftHost implements NetfilterHost, NatHost {
     if (!mayAnswer(slab, p, pf, this.#located)) return;
     if (v4) this.#host.ip4.icmp.error(p, type, code, 0);
     else this.#host.ip6.icmp.error(p, type, code, 0);
+  }
+
+  duplicate(family: number, p: number, gateway: Uint8Array, oif: number, hook: number): void {
+    const { slab } = this.world;
+    // A copy of a copy would go on for ever.
+    if (this.#duplicating) return;
+    const copy = slab.copy(p);
+    if (copy < 0) return;
+    slab.setNfct(copy, 0, IP_CT_UNTRACKED);
+    const v4 = family === NFPROTO_IPV4;
+    const at = slab.network(copy);
+    const { dv, u8 } = slab;
+    const size = v4 ? 4 : 16;
+    const destination = at + (v4 ? 16 : 24);
+    // The route is the gateway's; the packet keeps its address.
+    const kept = u8.slice(destination, destination + size);
+    u8.set(gateway.subarray(0, size), destination);
+    const errno = v4 ? this.#host.ip4.routeOutput(copy, oif) : this.#host.ip6.routeOutput(copy, oif);
+    u8.set(kept, destination);
+    if (errno !== 0) return this.world.drop(copy, DROP.IP_OUTNOROUTES, this.name);
+    if (hook === NF_INET_PRE_ROUTING || hook === NF_INET_LOCAL_IN) {
+      if (v4) {
+        const ttl = dv.getUint8(at + 8);
+        dv.setUint8(at + 8, ttl - 1);
+        dv.setUint16(
+          at + 10,
+          update16(dv.getUint16(at + 10), (ttl << 8) | dv.getUint8(at + 9), ((ttl - 1) << 8) | dv.getUint8(at + 9)),
+        );
+      } else dv.setUint8(at + 7, dv.getUint8(at + 7) - 1);
+    }
+    this.#duplicating = true;
+    if (v4) this.#host.ip4.send(copy);
+    else this.#host.ip6.send(copy);
+    this.#duplicating = false;
   }
 
   routeMss(p: number): number {

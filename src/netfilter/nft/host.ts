@@ -74,6 +74,11 @@ export type NetfilterHost = {
   reroute(p: number, pf: number): boolean;
   /** Sends a frame out of a device as it is, link header included. Takes ownership. */
   transmit(p: number, ifindex: number): void;
+  /**
+   * Sends a copy of an IP packet to a gateway (the TEE target, `dup`): routed to `gateway` (4 or 16 bytes), out of `oif`
+   * unless that is 0. The copy belongs to no connection.
+   */
+  duplicate?(family: number, p: number, gateway: Uint8Array, oif: number, hook: number): void;
   /** The local socket that a packet belongs to; undefined when there is none. */
   socket?(pkt: PktInfo): SocketAnswer | undefined;
   /** Records a `log` statement. */

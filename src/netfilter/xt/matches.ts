@@ -1,8 +1,10 @@
 /** All matches of the kernel's half. */
 import type { XtMatch } from './extension.ts';
 import { addrtype, iprange, policy, rpfilter } from './match/address.ts';
+import { bpf } from './match/bpf.ts';
 import { connbytes, connlabel, connlimit, connmark, conntrack, helper } from './match/conntrack.ts';
 import { string, u32 } from './match/content.ts';
+import { cgroup, cluster, ipvs, nfacct, osf, socket } from './match/host.ts';
 import { ah6, dst, frag, hbh, ipv6header, mh, rt } from './match/ipv6-headers.ts';
 import {
   comment,
@@ -20,7 +22,10 @@ import {
   tos,
   ttl,
 } from './match/packet.ts';
+import { rateest } from './match/rateest.ts';
 import { sctp } from './match/sctp.ts';
+import { set } from './match/set.ts';
+import { srh } from './match/srh.ts';
 import { hashlimit, limit, owner, quota, recent, statistic, time } from './match/stateful.ts';
 import { ah, dccp, esp, icmp, icmp6, ipcomp, multiport, tcp, tcpmss, udp } from './match/transport.ts';
 
@@ -28,6 +33,16 @@ export const MATCHES: readonly XtMatch<object>[] = [
   addrtype,
   ah,
   ah6,
+  bpf,
+  cgroup,
+  cluster,
+  ipvs,
+  nfacct,
+  osf,
+  rateest,
+  set,
+  socket,
+  srh,
   comment,
   connbytes,
   connlabel,

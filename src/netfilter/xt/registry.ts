@@ -77,7 +77,7 @@ function prepare<F extends (...args: never[]) => unknown>(
 ): Prepared<F> {
   if (ctx.family !== NFPROTO_IPV4 && ctx.family !== NFPROTO_IPV6 && ctx.family !== NFPROTO_INET)
     throw new KernelError(ENOENT, 'netloom supports xt extensions in the families ip and ip6 only');
-  if (ext === undefined)
+  if (ext === undefined || ctx.xt.absent.has(name))
     throw new KernelError(ENOENT, `netloom does not have xt extension ${name} revision ${revision}`);
   const state = ext.codec.decode(info);
   if (state === undefined || info.length !== ext.codec.size) throw new KernelError(EINVAL);

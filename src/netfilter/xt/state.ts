@@ -1,4 +1,9 @@
-/** State that the rules of one host share by name: lists of `recent`, tables of `hashlimit`. */
+/**
+ * State that the rules of one host share by name: lists of `recent`, tables of `hashlimit`, rate estimators, timers,
+ * accounts. As in the kernel it goes with the last rule that uses it (accounts stay).
+ */
+import type { Estimator } from './estimator.ts';
+import type { IpsetRegistry } from './ipset.ts';
 
 /** One address of a `recent` list. */
 export type RecentEntry = {
@@ -19,6 +24,19 @@ export type RecentList = {
 export type HashlimitEntry = { credit: number; prev: number; expires: number; refills: number };
 
 export type HashlimitTable = { readonly entries: Map<string, HashlimitEntry>; users: number };
+
+/** A timer of IDLETIMER targets. */
+export type IdleTimer = { expires: number; readonly alarm: boolean; users: number };
+
+/** An accounting object (nfnetlink_acct). */
+export type Account = {
+  packets: number;
+  bytes: number;
+  /** 0 for none. */
+  readonly quota: number;
+  readonly inPackets: boolean;
+  users: number;
+};
 
 /** Something named that lives as long as a rule uses it. */
 type Shared = { users: number };
@@ -43,4 +61,13 @@ export function hold<T extends Shared>(
 export class XtState {
   readonly recent: Map<string, RecentList> = new Map();
   readonly hashlimit: Map<string, HashlimitTable> = new Map();
+  readonly rateest: Map<string, Estimator> = new Map();
+  readonly idleTimers: Map<string, IdleTimer> = new Map();
+  readonly nfacct: Map<string, Account> = new Map();
+  /** The ipset sets; undefined while the host has no ipset. */
+  sets: IpsetRegistry | undefined;
+  /** The socket filter behind a BPF file descriptor; undefined when the host cannot look them up. */
+  pinnedFilter: ((fd: number) => ((p: number) => number) | undefined) | undefined;
+  /** Extensions that this host does not have ("match ipvs"), as a kernel built without their modules. */
+  readonly absent: Set<string> = new Set();
 }

@@ -5,6 +5,7 @@ import { findExtension } from './extensions.ts';
 import { BUILT_IN, longOption, type OptSpec, shortOption } from './getopt.ts';
 import { protocolName, protocolNumber } from './names.ts';
 import { type AddressMatch, emptyRule, type Rule } from './rule.ts';
+import { noSets, type SetNames } from './set-names.ts';
 import { masked, number } from './values.ts';
 
 export type Verb = 'A' | 'D' | 'C' | 'I' | 'R' | 'L' | 'S' | 'F' | 'Z' | 'N' | 'X' | 'E' | 'P';
@@ -34,6 +35,7 @@ export type ParseOptions = {
   readonly table: string;
   /** A line of iptables-restore. */
   readonly restore: boolean;
+  readonly sets?: SetNames;
   user(name: string): number | undefined;
   group(name: string): number | undefined;
   warn(text: string): void;
@@ -144,7 +146,7 @@ class Parser {
     if (found === undefined) throw problem(`unknown option "--${name}"`);
     const value =
       found.arg === 'none' ? '' : (given ?? (found.arg === 'optional' ? undefined : this.#argument(`--${name}`)));
-    if ('option' in found) this.#extension(found, value ?? '');
+    if ('option' in found) this.#extension(found, value ?? (found.option.free ? this.#free() : undefined) ?? '');
     else this.#builtIn(found, value);
   }
 
@@ -396,7 +398,6 @@ class Parser {
     if (name === 'QUEUE') throw problem('netloom does not support target QUEUE; use NFQUEUE');
     const ext = findExtension('target', name, this.#o.family);
     if (ext === undefined) {
-      if (name === 'SET') throw problem(unsupported('target', name));
       this.#rule.target = { chain: name, goto: false };
       return;
     }
@@ -433,6 +434,7 @@ class Parser {
       next: () => this.#free(),
       user: (name) => o.user(name),
       group: (name) => o.group(name),
+      sets: o.sets ?? noSets,
       warn: (text) => o.warn(text),
     };
   }
@@ -504,7 +506,6 @@ function bareProblem(message: string): IptablesError {
 
 /** The text about an extension that is not there. */
 function unsupported(kind: 'match' | 'target', name: string): string {
-  if (name === 'set' || name === 'SET') return `netloom does not support ipset (${kind} ${name})`;
   return `Couldn't load ${kind} \`${name}':No such file or directory\n`;
 }
 

@@ -3,6 +3,7 @@
  * structure that is its state. One file per extension in `ext/`.
  */
 import type { Codec } from '../../wire/xt/struct.ts';
+import type { SetNames } from './set-names.ts';
 
 /** What an extension sees of the rule it stands in. */
 export type Context = {
@@ -23,6 +24,10 @@ export type Context = {
   /** Id of a user or group name; undefined when it is unknown. */
   user(name: string): number | undefined;
   group(name: string): number | undefined;
+  /** The ipset sets of the host. */
+  readonly sets: SetNames;
+  /** File descriptor of a pinned BPF program; undefined when there is none. */
+  pinnedProgram?(path: string): number | undefined;
   /** A line on stderr. */
   warn(text: string): void;
 };
@@ -31,6 +36,8 @@ export type Option<S> = {
   readonly name: string;
   /** Default: the option takes one argument. */
   readonly arg?: 'none' | 'required' | 'optional';
+  /** An optional argument that may also be the next word. */
+  readonly free?: boolean;
   /** `! --name` is allowed. */
   readonly invert?: boolean;
   readonly mandatory?: boolean;
@@ -60,6 +67,8 @@ export type Extension<S> = {
   check?(state: S, ctx: Context): void;
   /** True when a structure from the kernel is this extension's (aliases share one structure). */
   owns?(state: S): boolean;
+  /** Finds the names of the sets that a structure from the kernel speaks of. */
+  resolve?(state: S, sets: SetNames): void;
   /** Arguments as `iptables-save` prints them, each with a blank before it. */
   save(state: S, ctx: Context): string;
   /** Words as `iptables -L` prints them, with a blank before. */

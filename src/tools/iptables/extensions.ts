@@ -1,5 +1,7 @@
 /** The extensions that are there, by name and by the name and revision the kernel uses. */
 import { addrtype } from './ext/addrtype.ts';
+import { bpf } from './ext/bpf.ts';
+import { cgroup } from './ext/cgroup.ts';
 import { comment } from './ext/comment.ts';
 import { connbytes, connlabel, connlimit, helper } from './ext/connection.ts';
 import { CONNMARK } from './ext/connmark-target.ts';
@@ -8,9 +10,11 @@ import { CT, NOTRACK } from './ext/ct.ts';
 import { dccp } from './ext/dccp.ts';
 import { DSCP, dscp } from './ext/dscp.ts';
 import { hashlimit } from './ext/hashlimit.ts';
+import { HMARK } from './ext/hmark-target.ts';
 import { icmp, icmp6 } from './ext/icmp.ts';
 import { iprange } from './ext/iprange.ts';
 import { dst, frag, hbh, ipv6header, mh, rt } from './ext/ipv6-headers.ts';
+import { ipvs } from './ext/ipvs.ts';
 import { length } from './ext/length.ts';
 import { limit } from './ext/limit.ts';
 import { LOG } from './ext/log.ts';
@@ -22,16 +26,21 @@ import { multiport } from './ext/multiport.ts';
 import { NAT_TARGETS } from './ext/nat.ts';
 import { NFLOG } from './ext/nflog.ts';
 import { NFQUEUE } from './ext/nfqueue.ts';
+import { osf } from './ext/osf.ts';
 import { owner } from './ext/owner.ts';
 import { physdev } from './ext/physdev.ts';
 import { pkttype } from './ext/pkttype.ts';
 import { policy } from './ext/policy.ts';
+import { CLUSTERIP, CONNSECMARK, IDLETIMER, LED, SECMARK, SYNPROXY } from './ext/rare-targets.ts';
+import { RATEEST, rateest } from './ext/rateest.ts';
 import { recent } from './ext/recent.ts';
 import { REJECT } from './ext/reject.ts';
 import { sctp } from './ext/sctp.ts';
+import { SET, set } from './ext/set.ts';
 import { cluster, cpu, devgroup, ecn, nfacct, quota, realm, rpfilter, socket } from './ext/small-matches.ts';
 import { AUDIT, CHECKSUM, CLASSIFY, TCPOPTSTRIP, TEE, TRACE } from './ext/small-targets.ts';
 import { ah, ah6, esp, ipcomp } from './ext/spi.ts';
+import { srh } from './ext/srh.ts';
 import { statistic } from './ext/statistic.ts';
 import { string } from './ext/string.ts';
 import { tcp } from './ext/tcp.ts';
@@ -100,6 +109,22 @@ const ALL: readonly Extension<object>[] = [
   string,
   time,
   u32,
+  bpf,
+  cgroup,
+  ipvs,
+  osf,
+  rateest,
+  set,
+  srh,
+  CLUSTERIP,
+  CONNSECMARK,
+  HMARK,
+  IDLETIMER,
+  LED,
+  RATEEST,
+  SECMARK,
+  SET,
+  SYNPROXY,
   DNPT,
   ECN,
   SNPT,

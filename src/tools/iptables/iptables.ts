@@ -55,8 +55,10 @@ function build(program: 'iptables' | 'ip6tables', family: 4 | 6): Tool {
   return (argv, io): ToolResult => {
     let stderr = '';
     try {
+      const session = new Session(io.netlink.open(NETLINK_NETFILTER), family);
       const cmd = parseArgs(argv, {
         family,
+        sets: session.sets,
         table: 'filter',
         restore: false,
         user: idLookup(io, '/etc/passwd'),
@@ -68,7 +70,6 @@ function build(program: 'iptables' | 'ip6tables', family: 4 | 6): Tool {
       if (cmd === undefined) return { code: 0, stdout: '', stderr };
       if (cmd.special === 'version') return { code: 0, stdout: `${program} ${VERSION}\n`, stderr };
       if (cmd.special === 'help') return { code: 0, stdout: help(program), stderr };
-      const session = new Session(io.netlink.open(NETLINK_NETFILTER), family);
       const stdout = runCommand(session, cmd);
       session.commit();
       return { code: 0, stdout, stderr };

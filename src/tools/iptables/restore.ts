@@ -111,6 +111,7 @@ class Restore {
     this.#parse = {
       family: this.#family,
       restore: true,
+      sets: this.#session.sets,
       user: idLookup(o.io, '/etc/passwd'),
       group: idLookup(o.io, '/etc/group'),
       warn: (text) => {

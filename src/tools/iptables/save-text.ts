@@ -3,6 +3,7 @@ import { formatAddress } from '../../wire/address.ts';
 import { bang, type Context, type Use } from './extension.ts';
 import { protocolName } from './names.ts';
 import type { AddressMatch, Rule } from './rule.ts';
+import { noSets } from './set-names.ts';
 import { maskText } from './values.ts';
 
 /** What the printers of extensions see. */
@@ -18,6 +19,7 @@ export function printContext(rule: Rule): Context {
     next: () => undefined,
     user: () => undefined,
     group: () => undefined,
+    sets: noSets,
     warn: () => {},
   };
 }

@@ -25,6 +25,7 @@ import { readExpressions, writeExpressions } from './codec.ts';
 import { IptablesError, OTHER_PROBLEM, RESOURCE_PROBLEM } from './errors.ts';
 import { fromKernel } from './from-kernel.ts';
 import type { Rule } from './rule.ts';
+import { type SetNames, setNames } from './set-names.ts';
 import { toKernel } from './to-kernel.ts';
 
 /** Where a change came from, for errors and for answers. */
@@ -105,6 +106,7 @@ export class Session {
   #ids = 0;
   #seq = 1;
   #echo = false;
+  #sets: SetNames | undefined;
   /** Rules taken by the kernel so far, when asked for. */
   readonly loaded: Loaded[] = [];
 
@@ -209,6 +211,19 @@ export class Session {
     return this.tables().get(table)?.chains.get(name);
   }
 
+  /** The ipset sets of the host. */
+  get sets(): SetNames {
+    this.#sets ??= setNames(this.#socket, this.#nfproto);
+    return this.#sets;
+  }
+
+  #resolved(rule: Rule): Rule {
+    for (const use of rule.matches) use.ext.resolve?.(use.state, this.sets);
+    if (rule.target !== undefined && 'use' in rule.target)
+      rule.target.use.ext.resolve?.(rule.target.use.state, this.sets);
+    return rule;
+  }
+
   /** The rules of a chain, queued changes included. */
   rules(table: string, chain: HeldChain): Held[] {
     if (chain.rules !== undefined) return chain.rules;
@@ -221,7 +236,7 @@ export class Session {
       const handle = attrs.get(U.NFTA_RULE_HANDLE);
       const exprs = attrs.get(U.NFTA_RULE_EXPRESSIONS);
       held.push({
-        rule: fromKernel(exprs ? readExpressions(exprs.payload) : [], this.family),
+        rule: this.#resolved(fromKernel(exprs ? readExpressions(exprs.payload) : [], this.family)),
         handle: handle && getBeU64(handle.payload),
         id: 0,
       });

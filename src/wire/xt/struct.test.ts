@@ -5,9 +5,12 @@ import { addrtype } from './addrtype.ts';
 import { ah } from './ah.ts';
 import { ah6 } from './ah6.ts';
 import { auditTarget } from './audit-target.ts';
+import { bpf } from './bpf.ts';
+import { cgroup } from './cgroup.ts';
 import { checksumTarget } from './checksum-target.ts';
 import { classifyTarget } from './classify-target.ts';
 import { cluster } from './cluster.ts';
+import { clusteripTarget } from './clusterip-target.ts';
 import { comment } from './comment.ts';
 import { connbytes } from './connbytes.ts';
 import { connlabel } from './connlabel.ts';
@@ -27,10 +30,14 @@ import { esp } from './esp.ts';
 import { frag } from './frag.ts';
 import { hashlimit } from './hashlimit.ts';
 import { helper } from './helper.ts';
+import { hmarkTarget } from './hmark-target.ts';
 import { icmp } from './icmp.ts';
+import { idletimerTarget } from './idletimer-target.ts';
 import { ipcomp } from './ipcomp.ts';
 import { iprange } from './iprange.ts';
 import { ipv6header } from './ipv6header.ts';
+import { ipvs } from './ipvs.ts';
+import { ledTarget } from './led-target.ts';
 import { length } from './length.ts';
 import { limit } from './limit.ts';
 import { logTarget } from './log-target.ts';
@@ -47,21 +54,28 @@ import { nflogTarget } from './nflog-target.ts';
 import { nfqueueTarget } from './nfqueue-target.ts';
 import { nptTarget } from './npt-target.ts';
 import { opts } from './opts.ts';
+import { osf } from './osf.ts';
 import { owner } from './owner.ts';
 import { physdev } from './physdev.ts';
 import { pkttype } from './pkttype.ts';
 import { policy } from './policy.ts';
 import { quota } from './quota.ts';
+import { rateest } from './rateest.ts';
+import { rateestTarget } from './rateest-target.ts';
 import { realm } from './realm.ts';
 import { recent } from './recent.ts';
 import { rejectTarget } from './reject-target.ts';
 import { rpfilter } from './rpfilter.ts';
 import { rt } from './rt.ts';
 import { sctp } from './sctp.ts';
+import { secmarkTarget } from './secmark-target.ts';
+import { setMatch, setTarget } from './set.ts';
 import { socket } from './socket.ts';
+import { srh } from './srh.ts';
 import { statistic } from './statistic.ts';
 import { stringMatch } from './string.ts';
 import type { Codec } from './struct.ts';
+import { synproxyTarget } from './synproxy-target.ts';
 import { tcp } from './tcp.ts';
 import { tcpmss } from './tcpmss.ts';
 import { tcpmssTarget } from './tcpmss-target.ts';
@@ -77,6 +91,22 @@ import { u32Match } from './u32.ts';
 import { udp } from './udp.ts';
 
 const ALL: Readonly<Record<string, Codec<object>>> = {
+  bpf,
+  cgroup,
+  clusteripTarget,
+  hmarkTarget,
+  idletimerTarget,
+  ipvs,
+  ledTarget,
+  osf,
+  rateest,
+  rateestTarget,
+  secmarkTarget,
+  setMatch,
+  setTarget,
+  srh,
+  synproxyTarget,
+
   tcp: tcp as unknown as Codec<object>,
   udp: udp as unknown as Codec<object>,
   icmp: icmp as unknown as Codec<object>,
@@ -179,6 +209,21 @@ test('structures have the sizes of the C declarations', () => {
     ctTarget: 72,
     natRange4: 24,
     natRange2: 48,
+    bpf: 528,
+    cgroup: 528,
+    clusteripTarget: 64,
+    hmarkTarget: 64,
+    idletimerTarget: 48,
+    ipvs: 40,
+    ledTarget: 40,
+    osf: 48,
+    rateest: 72,
+    rateestTarget: 32,
+    secmarkTarget: 264,
+    setMatch: 48,
+    setTarget: 24,
+    srh: 112,
+    synproxyTarget: 8,
   };
   for (const [name, size] of Object.entries(sizes)) expect(ALL[name].size, name).toBe(size);
 });

@@ -19,7 +19,7 @@ const DSTOPTS = 60;
 const MOBILITY = 135;
 
 /** Offset of the first extension header of a kind; -1 when there is none, -2 when the chain is not whole. */
-function find(pkt: PktInfo, wanted: number): number {
+export function findHeader(pkt: PktInfo, wanted: number): number {
   const { dv, u8 } = pkt.slab;
   let next = u8[pkt.nhoff + 6];
   let at = pkt.nhoff + 40;
@@ -46,7 +46,7 @@ export const frag: XtMatch<Frag> = {
   make(info) {
     if (info.invert & ~3) throw new KernelError(EINVAL);
     return (pkt) => {
-      const at = find(pkt, FRAGMENT);
+      const at = findHeader(pkt, FRAGMENT);
       if (at < 0) return at === -2 ? XT_HOTDROP : XT_NO;
       if (at + 8 > pkt.end) return XT_HOTDROP;
       const { dv } = pkt.slab;
@@ -71,7 +71,7 @@ function options(name: string, header: number): XtMatch<Opts> {
     make(info) {
       if (info.invert & ~1 || info.flags & 4) throw new KernelError(EINVAL);
       return (pkt) => {
-        const at = find(pkt, header);
+        const at = findHeader(pkt, header);
         if (at < 0) return at === -2 ? XT_HOTDROP : XT_NO;
         if (at + 2 > pkt.end) return XT_HOTDROP;
         const { u8 } = pkt.slab;
@@ -153,7 +153,7 @@ export const rt: XtMatch<Rt> = {
     if (info.invert & ~7) throw new KernelError(EINVAL);
     if (info.flags & 0x38 && (!(info.flags & 1) || info.type !== 0 || info.invert & 1)) throw new KernelError(EINVAL);
     return (pkt) => {
-      const at = find(pkt, ROUTING);
+      const at = findHeader(pkt, ROUTING);
       if (at < 0) return at === -2 ? XT_HOTDROP : XT_NO;
       if (at + 4 > pkt.end) return XT_HOTDROP;
       const { u8, dv } = pkt.slab;
@@ -201,7 +201,7 @@ export const ah6: XtMatch<Ah6> = {
   make(info) {
     if (info.invert & ~3) throw new KernelError(EINVAL);
     return (pkt) => {
-      const at = find(pkt, AUTH);
+      const at = findHeader(pkt, AUTH);
       if (at < 0) return at === -2 ? XT_HOTDROP : XT_NO;
       if (at + 12 > pkt.end) return XT_HOTDROP;
       const { dv, u8 } = pkt.slab;

@@ -56,15 +56,39 @@ function prefixKey(pkt: PktInfo, at: number, size: number, length: number): stri
   return key;
 }
 
+/** Packets or bytes of 16 a second under which a byte rate lies (the inverse of what `--hashlimit-upto` of bytes sends). */
+const byteRate = (avg: number): number => (Math.floor(0xffffffff / avg) - 1) * 16;
+
+/**
+ * --hashlimit-rate-match: whether the rate of the window that is running, and of the one before it, is below the limit.
+ * `credit` counts this window; `refills` is 1 when the one before went over.
+ */
+function windows(info: Hashlimit): (entry: HashlimitEntry, size: number, now: number) => boolean {
+  const bytes = (info.mode & HASH_BYTES) !== 0;
+  const rate = bytes ? byteRate(Number(info.avg)) : Math.floor(HASH_SCALE / Number(info.avg));
+  const burst = bytes ? Math.max(1, Number(info.burst)) * rate : Number(info.burst) + rate;
+  const interval = Math.max(1, info.interval) * 1e9;
+  return (entry, size, now) => {
+    const passed = now - entry.prev;
+    if (passed >= interval) {
+      entry.refills = entry.credit * interval > passed * rate ? 1 : 0;
+      entry.credit = 0;
+      entry.prev = now;
+    }
+    entry.credit += bytes ? size : 1;
+    return entry.refills === 0 && entry.credit <= burst;
+  };
+}
+
 export const hashlimit: XtMatch<Hashlimit> = {
   name: 'hashlimit',
   revision: 3,
   codec: hashlimitCodec,
   make(info, ctx) {
     const { world } = ctx.init.host;
-    if (info.mode & HASH_RATE_MATCH) throw new KernelError(EINVAL, 'netloom does not support --hashlimit-rate-match');
     if (info.gcInterval === 0 || info.expire === 0 || info.name === '') throw new KernelError(EINVAL);
-    if (info.avg === 0n || (info.burst === 0n && !(info.mode & HASH_BYTES))) throw new KernelError(EINVAL);
+    if (info.avg === 0n || (info.burst === 0n && !(info.mode & (HASH_BYTES | HASH_RATE_MATCH))))
+      throw new KernelError(EINVAL);
     const v4 = ctx.family === NFPROTO_IPV4;
     const size = v4 ? 4 : 16;
     const byteMode = (info.mode & HASH_BYTES) !== 0;
@@ -76,6 +100,8 @@ export const hashlimit: XtMatch<Hashlimit> = {
     const shared = ctx.state.hashlimit.get(name) ?? { entries: new Map<string, HashlimitEntry>(), users: 0 };
     const table = shared.entries;
     const release = hold(ctx.state.hashlimit, name, shared);
+    const inverted = (info.mode & HASH_INVERT) !== 0;
+    const rateMatch = info.mode & HASH_RATE_MATCH ? windows(info) : undefined;
     const keyOf = (pkt: PktInfo): string | undefined => {
       let key = '';
       if (info.mode & HASH_SIP) key += `${prefixKey(pkt, pkt.nhoff + (v4 ? 12 : 8), size, info.srcMask)}|`;
@@ -94,12 +120,18 @@ export const hashlimit: XtMatch<Hashlimit> = {
       let entry = table.get(key);
       if (entry === undefined || entry.expires < now) {
         if (info.max !== 0 && table.size >= info.max && !table.has(key)) return XT_HOTDROP;
-        entry = { credit: cap, prev: now, expires: 0, refills: byteMode ? Number(info.burst) : 0 };
+        entry = {
+          credit: rateMatch === undefined ? cap : 0,
+          prev: now,
+          expires: 0,
+          refills: rateMatch === undefined && byteMode ? Number(info.burst) : 0,
+        };
         table.set(key, entry);
       }
+      entry.expires = now + info.expire * 1e6;
+      if (rateMatch !== undefined) return yes(rateMatch(entry, pkt.end - pkt.nhoff, now) !== inverted);
       entry.credit = Math.min(cap, entry.credit + now - entry.prev);
       entry.prev = now;
-      entry.expires = now + info.expire * 1e6;
       const price = byteMode ? Math.min(cap, cost * (((pkt.end - pkt.nhoff) >> 4) + 1)) : cost;
       if (entry.credit < price && entry.refills > 0) {
         entry.refills--;
@@ -107,7 +139,7 @@ export const hashlimit: XtMatch<Hashlimit> = {
       }
       const under = entry.credit >= price;
       if (under) entry.credit -= price;
-      return yes(under !== ((info.mode & HASH_INVERT) !== 0));
+      return yes(under !== inverted);
     };
     return { run, destroy: release };
   },
