@@ -144,8 +144,9 @@ export const cluster: XtMatch<Cluster> = {
         if (!multicast && slab.pktType(p) === PACKET_MULTICAST) slab.setPktType(p, PACKET_HOST);
         const found = conntrack.of(p);
         if (found === undefined) return XT_NO;
+        const { words: tuple } = found.master ?? found;
         const at = conntrack.at(found.master ?? found, 0);
-        for (let i = 0; i < words; i++) view.setUint32(i * 4, conntrack.tuples[at + i]);
+        for (let i = 0; i < words; i++) view.setUint32(i * 4, tuple[at + i]);
         const node = Math.floor((jhash(bytes, 0, bytes.length, info.hashSeed) * info.totalNodes) / 2 ** 32);
         return (((1 << node) & info.nodeMask) !== 0) !== invert ? XT_YES : XT_NO;
       },

@@ -58,7 +58,7 @@ export const HMARK: XtTarget<H.HmarkTarget> = {
         if (ct === undefined) return XT_CONTINUE;
         const orig = conntrack.at(ct, 0);
         const reply = conntrack.at(ct, 1);
-        const { tuples } = conntrack;
+        const tuples = ct.words;
         apply(
           pkt,
           fold((i) => tuples[orig + i], srcMask, count),
