@@ -23,6 +23,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'conntrack-sequences': './conntrack-sequences.js',
   'conntrack-cli': './conntrack-cli.js',
   'nft-py': './nft-py.js',
+  'iptables-txlate': './iptables-txlate.js',
   cbpf: './ebpf-cbpf.js',
   matrices: './ebpf-matrices.js',
   core: './ebpf-core.js',

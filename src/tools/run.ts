@@ -9,10 +9,14 @@ import { ip } from './ip/main.ts';
 import {
   ip6tables,
   ip6tablesRestore,
+  ip6tablesRestoreTranslate,
   ip6tablesSave,
+  ip6tablesTranslate,
   iptables,
   iptablesRestore,
+  iptablesRestoreTranslate,
   iptablesSave,
+  iptablesTranslate,
 } from './iptables/index.ts';
 import { nft } from './nft/index.ts';
 import { ping } from './ping/ping.ts';
@@ -37,10 +41,14 @@ export const TOOLS: ToolTable = {
   ip,
   ip6tables,
   'ip6tables-restore': ip6tablesRestore,
+  'ip6tables-restore-translate': ip6tablesRestoreTranslate,
   'ip6tables-save': ip6tablesSave,
+  'ip6tables-translate': ip6tablesTranslate,
   iptables,
   'iptables-restore': iptablesRestore,
+  'iptables-restore-translate': iptablesRestoreTranslate,
   'iptables-save': iptablesSave,
+  'iptables-translate': iptablesTranslate,
   nft,
   sysctl,
   tc,

@@ -152,7 +152,7 @@ const ALL: readonly Extension<object>[] = [
 ];
 
 /** Other names of matches. */
-const ALIASES: Readonly<Record<string, string>> = { icmpv6: 'icmp6', 'ipv6-icmp': 'icmp6' };
+const ALIASES: Readonly<Record<string, string>> = { icmpv6: 'icmp6', 'ipv6-icmp': 'icmp6', 'mobility-header': 'mh' };
 
 const BY_NAME: ReadonlyMap<string, Extension<object>> = new Map(
   ALL.flatMap((ext) =>

@@ -10,3 +10,9 @@ export {
   restoreScript,
 } from './restore.ts';
 export { ip6tablesSave, iptablesSave, saveText } from './save.ts';
+export {
+  ip6tablesRestoreTranslate,
+  ip6tablesTranslate,
+  iptablesRestoreTranslate,
+  iptablesTranslate,
+} from './translate/index.ts';
