@@ -11,6 +11,7 @@ import { Engine } from './compile/engine.ts';
 import { NotCompiled } from './compile/input.ts';
 import type { BpfObject } from './elf/index.ts';
 import { InterpProgram } from './interp/program.ts';
+import { Links } from './links.ts';
 import { createMap } from './maps/create-map.ts';
 import type { BpfMap } from './maps/map.ts';
 import type { MapSpec, ProgramSpec } from './program.ts';
@@ -59,6 +60,7 @@ export class BpfSystem {
   readonly machine: Machine;
   readonly engine: Engine;
   readonly programs: Map<number, LoadedProgram> = new Map();
+  readonly links: Links = new Links();
   readonly #pinned = new Map<string, BpfMap>();
   readonly #btf = new Map<number, Btf>();
   #nextMap = 1;

@@ -37,9 +37,11 @@ export const ENONET = 64;
 export const EPROTO = 71;
 export const EBADMSG = 74;
 export const EOVERFLOW = 75;
+export const EBADFD = 77;
 export const ENOTSOCK = 88;
 export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
+export const EPROTOTYPE = 91;
 export const ENOPROTOOPT = 92;
 export const EPROTONOSUPPORT = 93;
 export const ESOCKTNOSUPPORT = 94;
@@ -96,9 +98,11 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [EPROTO, 'Protocol error'],
   [EBADMSG, 'Bad message'],
   [EOVERFLOW, 'Value too large for defined data type'],
+  [EBADFD, 'File descriptor in bad state'],
   [ENOTSOCK, 'Socket operation on non-socket'],
   [EDESTADDRREQ, 'Destination address required'],
   [EMSGSIZE, 'Message too long'],
+  [EPROTOTYPE, 'Protocol wrong type for socket'],
   [ENOPROTOOPT, 'Protocol not available'],
   [EPROTONOSUPPORT, 'Protocol not supported'],
   [ESOCKTNOSUPPORT, 'Socket type not supported'],

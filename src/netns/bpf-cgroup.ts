@@ -2,8 +2,10 @@
  * cgroup_skb programs: a host is one cgroup, the root. They see the packets of its sockets from the IP header on: what a
  * socket is about to get, and what it sends. All attached programs run, and all must let the packet pass.
  */
-import { fillSkb, flushSkb, SKB_SIZE } from '../bpf/runtime/ctx.ts';
+import { SOCK_SIZE } from '../bpf/progtype/sock.ts';
+import { fillSkb, flushSkb, SKB, SKB_SIZE } from '../bpf/runtime/ctx.ts';
 import type { Machine } from '../bpf/runtime/machine.ts';
+import { Regions } from '../bpf/runtime/regions.ts';
 import type { LoadedProgram } from '../bpf/system.ts';
 import { EEXIST, EINVAL, ENOENT, ENOMEM, KernelError } from '../core/errno.ts';
 import { BPF_CGROUP_INET_EGRESS, BPF_CGROUP_INET_INGRESS, BPF_PROG_TYPE_CGROUP_SKB } from '../wire/uapi/bpf.ts';
@@ -14,6 +16,7 @@ const CB_WORDS = 8;
 export class CgroupHook {
   readonly #machine: Machine;
   readonly #ctx: number;
+  readonly #regions = new Regions();
   readonly #saved = new Uint32Array(CB_WORDS);
   #ingress: readonly LoadedProgram[] = [];
   #egress: readonly LoadedProgram[] = [];
@@ -58,8 +61,11 @@ export class CgroupHook {
     else this.#ingress = list;
   }
 
-  /** Looks at a packet whose data begins with the IP header; true: it may pass. The packet is only lent. */
-  allows(p: number, egress: boolean): boolean {
+  /**
+   * Looks at a packet whose data begins with the IP header; true: it may pass. The packet is only lent. `sk`: the
+   * `struct bpf_sock` of the socket it is for or from, 0 for none.
+   */
+  allows(p: number, egress: boolean, sk: number): boolean {
     const list = egress ? this.#egress : this.#ingress;
     if (list.length === 0) return true;
     const { slab } = this.#machine;
@@ -68,12 +74,12 @@ export class CgroupHook {
       slab.setCb(p, i, 0);
     }
     let pass = true;
-    for (const loaded of list) if ((this.#enter(loaded, p, egress) & 1) === 0) pass = false;
+    for (const loaded of list) if ((this.#enter(loaded, p, egress, sk) & 1) === 0) pass = false;
     for (let i = 0; i < CB_WORDS; i++) slab.setCb(p, i, this.#saved[i]);
     return pass;
   }
 
-  #enter(loaded: LoadedProgram, p: number, egress: boolean): number {
+  #enter(loaded: LoadedProgram, p: number, egress: boolean, sk: number): number {
     const run = this.#machine.acquire();
     try {
       run.ctx = this.#ctx;
@@ -83,6 +89,10 @@ export class CgroupHook {
       run.ifindex = egress ? run.slab.oif(p) : run.slab.iif(p);
       run.meta = run.slab.head(p);
       fillSkb(run);
+      this.#regions.reset();
+      run.regions = this.#regions;
+      run.dv.setUint32(run.ctx + SKB.sk, sk, true);
+      if (sk !== 0) run.grant(sk, SOCK_SIZE);
       const verdict = loaded.program.enter(run);
       flushSkb(run);
       return verdict;

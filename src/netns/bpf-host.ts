@@ -15,6 +15,7 @@ import { vethPeer } from '../device/veth.ts';
 import { XdpHook } from '../device/xdp.ts';
 import { wordsOf } from '../inet/words.ts';
 import { TcHook } from '../sched/tc-hook.ts';
+import type { FilterMaker } from '../transport/endpoint/sockets.ts';
 import { AF_INET } from '../wire/address.ts';
 import {
   BPF_CGROUP_INET_EGRESS,
@@ -25,10 +26,15 @@ import {
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_XDP,
+  BPF_SK_LOOKUP,
 } from '../wire/uapi/bpf.ts';
 import { CgroupHook } from './bpf-cgroup.ts';
 import { BpfFib, type NextHop } from './bpf-fib.ts';
+import { SocketFilters } from './bpf-filter.ts';
 import { hostNet } from './bpf-net.ts';
+import { SkLookup } from './bpf-sk-lookup.ts';
+import { BpfSocks } from './bpf-sock.ts';
+import { CGROUP_SOCKET_ATTACH, SocketCgroup } from './bpf-sock-cgroup.ts';
 import type { Host } from './host.ts';
 
 const BPF_F_INGRESS = 1;
@@ -54,6 +60,8 @@ export class BpfHost {
   readonly #hooks = new Map<number, DeviceHooks>();
   readonly #fib: BpfFib;
   #cgroup: CgroupHook | undefined;
+  readonly socks: BpfSocks;
+  readonly #filters: SocketFilters;
 
   constructor(host: Host) {
     this.#host = host;
@@ -71,12 +79,29 @@ export class BpfHost {
             return () => world.timers.cancel(timer);
           },
         },
-        net: hostNet(host),
+        net: hostNet(host, () => this.socks),
       }),
     );
+    const { machine, links } = this.system;
+    const { sockets } = host;
+    this.socks = new BpfSocks(machine, sockets);
+    this.#filters = new SocketFilters(this.system, this.socks, sockets);
+    const sockCgroup = new SocketCgroup(machine, this.socks, sockets.programs);
+    links.register(CGROUP_SOCKET_ATTACH, (loaded, to) => sockCgroup.attach(loaded, to.attachType));
+    links.register([BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS], (loaded, to) => {
+      this.attachCgroup(loaded.id, to.attachType);
+      return () => this.detachCgroup(loaded.id, to.attachType);
+    });
+    const lookup = new SkLookup(machine, this.socks, sockets.demux);
+    links.register([BPF_SK_LOOKUP], (loaded) => lookup.attach(loaded));
     host.devices.listen((event, dev) => {
       if (event === 'unregister') this.#deviceGone(dev);
     });
+  }
+
+  /** What SO_ATTACH_FILTER and its kin call. */
+  get filters(): FilterMaker {
+    return this.#filters;
   }
 
   hooksOf(ifindex: number): DeviceHooks {
@@ -166,8 +191,8 @@ export class BpfHost {
     this.#cgroup ??= new CgroupHook(this.system.machine);
     const cgroup = this.#cgroup;
     cgroup.attach(this.program(id), attachType);
-    this.#host.socketGate = (p, egress) => cgroup.allows(p, egress);
-    this.#host.sockets.programs.ingress = (_sk, p) => cgroup.allows(p, false);
+    this.#host.socketGate = (p, egress) => cgroup.allows(p, egress, this.system.machine.net.socketOf(p));
+    this.#host.sockets.programs.ingress = (sk, p) => cgroup.allows(p, false, this.socks.address(sk));
   }
   detachCgroup(id: number, attachType: number): void {
     if (this.#cgroup === undefined) throw new KernelError(ENOENT, 'the program is not attached');
@@ -194,6 +219,8 @@ export class BpfHost {
     }
     if ([BPF_CGROUP_INET_INGRESS, BPF_CGROUP_INET_EGRESS].some((t) => this.cgroupPrograms(t).some((p) => p.id === id)))
       throw new KernelError(EBUSY, 'the program is attached to the cgroup');
+    if (this.#filters.uses(id)) throw new KernelError(EBUSY, 'the program is attached to a socket');
+    if (this.system.links.holds(id)) throw new KernelError(EBUSY, 'a link holds the program');
     this.system.unloadProgram(id);
   }
 

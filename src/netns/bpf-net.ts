@@ -4,15 +4,18 @@ import { ENODEV } from '../core/errno.ts';
 import { ARPHRD_ETHER, ARPHRD_LOOPBACK } from '../device/device.ts';
 import { hostConntrack } from './bpf-ct.ts';
 import { BpfFib } from './bpf-fib.ts';
+import type { BpfSocks } from './bpf-sock.ts';
+import { hostSocketHooks } from './bpf-sock-net.ts';
 import type { Host } from './host.ts';
 
 const BPF_F_INGRESS = 1;
 
-/** Routes, neighbours and devices are the host's; it has no sockets that a program could find but UDP's (no struct sock). */
-export function hostNet(host: Host): NetHooks {
+/** Routes, neighbours, devices and sockets are the host's. */
+export function hostNet(host: Host, socks: () => BpfSocks): NetHooks {
   const fib = new BpfFib(host);
   return {
     ...NO_NET,
+    ...hostSocketHooks(host, socks),
     conntrack: hostConntrack(host.conntrack),
     device(ifindex): BpfDevice | undefined {
       const dev = host.devices.get(ifindex);

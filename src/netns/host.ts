@@ -30,7 +30,7 @@ import { openSocket, type SocketKind } from '../socket/open.ts';
 import type { Socket } from '../socket/socket.ts';
 import { Output } from '../transport/endpoint/output.ts';
 import type { SockOwner } from '../transport/endpoint/sock.ts';
-import { Sockets } from '../transport/endpoint/sockets.ts';
+import { type FilterMaker, Sockets } from '../transport/endpoint/sockets.ts';
 import { TcpPorts } from '../transport/tcp.ts';
 import { Udp } from '../transport/udp.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
@@ -132,6 +132,13 @@ export class Host implements InetHost {
     this.ip6 = new Ip6(this);
     this.sockets = new Sockets(this);
     const output = new Output(this.sockets, this.ip4, this.ip6);
+    const filters = (): FilterMaker => this.bpf.filters;
+    this.sockets.filters = {
+      classic: (sk, program) => filters().classic(sk, program),
+      program: (sk, id) => filters().program(sk, id),
+      reuseportClassic: (sk, program) => filters().reuseportClassic(sk, program),
+      reuseportProgram: (sk, id) => filters().reuseportProgram(sk, id),
+    };
     this.udp = new Udp(this.sockets, output);
     this.udplite = new Udp(this.sockets, output, true);
     this.tcp = new TcpPorts(this, this.ip4, this.ip6);

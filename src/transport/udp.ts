@@ -53,6 +53,7 @@ export class Udp implements TransportHandler {
       name: lite ? 'udplite' : 'udp',
       key: this.#protocol,
       ports: true,
+      header: udp.HEADER_LENGTH,
       scores4: { family4: 2, daddr: 4, dport: 4, device: 4 },
       scores6: { family4: 0, daddr: 1, dport: 1, device: 1 },
       mayShare: (x, y) => x.reuse && y.reuse,

@@ -25,6 +25,7 @@ type Made = MapOps & {
   readonly ring?: Ring;
   readonly storage?: Storage;
   readonly setSocket?: BpfMap['setSocket'];
+  readonly forgetSocket?: BpfMap['forgetSocket'];
   readonly putStack?: BpfMap['putStack'];
   readonly forget?: BpfMap['forget'];
   readonly dispose?: () => void;

@@ -62,6 +62,7 @@ function socketsKind(core: MapCore): Kind {
 export type KeyedOps = MapOps & {
   setSocket(keyAt: number, sk: number, flags: number): number;
   forget(id: number): void;
+  forgetSocket(sk: number): void;
   dispose(): void;
 };
 
@@ -115,6 +116,11 @@ export function keyedMap(core: MapCore): KeyedOps {
       }
     },
     setSocket: (keyAt, sk, flags) => put(keyAt, [sk, 0], flags),
+    forgetSocket: (sk) => {
+      if (!isSockets) return;
+      for (const element of [...elements.all()])
+        if (u32[(element + valueOffset) >>> 2] === sk) remove(element + ELEM_KEY);
+    },
     userLookup: (key) => {
       if (isSockets && spec.valueSize !== 8) return cookieOf(core, 0);
       const element = elements.find(core.key(key));

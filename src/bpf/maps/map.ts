@@ -52,6 +52,8 @@ export type BpfMap = MapInfo &
     readonly storage?: Storage;
     /** Sockmap and sockhash: puts in the socket at this address (bpf_sock_map_update, bpf_sock_hash_update). */
     readonly setSocket?: (keyAt: number, sk: number, flags: number) => number;
+    /** Maps of sockets: the one at this address has been closed. */
+    readonly forgetSocket?: (sk: number) => void;
     /** The program or, for maps of maps, the map of this number is about to go away: no element names it any more. */
     readonly forget?: (id: number) => void;
     /** Stack traces: stores one, or finds the equal one; its id, or -errno (bpf_get_stackid). */

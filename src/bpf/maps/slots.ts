@@ -207,8 +207,13 @@ export function cookieOf(core: MapCore, sk: number): Uint8Array | number {
   return new Uint8Array(BigUint64Array.of(core.host.socketCookie?.(sk) ?? BigInt(sk)).buffer);
 }
 
+type SocketOps = MapOps & {
+  setSocket(keyAt: number, sk: number, flags: number): number;
+  forgetSocket(sk: number): void;
+};
+
 /** BPF_MAP_TYPE_SOCKMAP, XSKMAP and REUSEPORT_SOCKARRAY: the address of a socket each. */
-export function socketArray(core: MapCore): MapOps & { setSocket(keyAt: number, sk: number, flags: number): number } {
+export function socketArray(core: MapCore): SocketOps {
   const { spec, dv, u32 } = core;
   const slots = makeSlots(core, 4);
   const isXsk = spec.type === b.BPF_MAP_TYPE_XSKMAP;
@@ -241,6 +246,12 @@ export function socketArray(core: MapCore): MapOps & { setSocket(keyAt: number, 
     lookup: (keyAt) => lookup(dv.getUint32(keyAt, true)),
     delete: (keyAt) => clear(dv.getUint32(keyAt, true)),
     setSocket: (keyAt, sk, flags) => set(dv.getUint32(keyAt, true), flags, () => sk),
+    forgetSocket: (sk) => {
+      for (let index = 0; index < slots.max; index++) {
+        const at = slots.at(index) >>> 2;
+        if (u32[at] === sk) u32[at] = 0;
+      }
+    },
     userLookup: (key) => (isXsk ? -EOPNOTSUPP : cookieOf(core, lookup(readWord(key, 0)))),
     userUpdate: (key, value, flags) => {
       // The others look at the flags first.

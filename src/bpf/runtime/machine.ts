@@ -6,6 +6,7 @@
 import { EBADF } from '../../core/errno.ts';
 import type { Heap } from '../../core/heap.ts';
 import type { Slab } from '../../core/slab.ts';
+import { BPF_MAP_TYPE_CGROUP_ARRAY, BPF_MAP_TYPE_CGRP_STORAGE } from '../../wire/uapi/bpf.ts';
 import { Grace } from '../maps/grace.ts';
 import { ELEM_KEY, MAP_ID, MAP_STRIDE, MAP_VALUE_OFFSET, MAP_VALUES } from '../maps/layout.ts';
 import type { BpfMap, MapHost } from '../maps/map.ts';
@@ -62,6 +63,12 @@ export function valuesOf(machine: Machine, map: BpfMap): number {
 export function strideOf(machine: Machine, map: BpfMap): number {
   return machine.slab.dv.getUint32(map.address + MAP_STRIDE * 4, true);
 }
+
+/** What maps ask of a host's sockets: the address of the `struct bpf_sock` of a handle, and its cookie. */
+export type MachineSockets = {
+  socket(handle: number, map: MapSpec): number;
+  cookie(sk: number): bigint;
+};
 
 export type MachineOptions = {
   readonly slab: Slab;
@@ -131,6 +138,21 @@ export class Machine implements MapHost {
   dropFields(map: MapSpec, valueAt: number): void {
     const at = map.record?.timer;
     if (at !== undefined) this.dropTimer(valueAt + at);
+  }
+
+  /** Sockets of the host, for maps that hold them. */
+  sockets: MachineSockets | undefined;
+
+  socket(handle: number, map: MapSpec): number {
+    return this.sockets?.socket(handle, map) ?? -EBADF;
+  }
+  socketCookie(sk: number): bigint {
+    return this.sockets?.cookie(sk) ?? 0n;
+  }
+  /** There is one cgroup, the root. */
+  handle(handle: number, map: MapSpec): number {
+    const cgroups = map.type === BPF_MAP_TYPE_CGROUP_ARRAY || map.type === BPF_MAP_TYPE_CGRP_STORAGE;
+    return cgroups && handle === 1 ? 0 : -EBADF;
   }
 
   dropTimer(address: number): void {

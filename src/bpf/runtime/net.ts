@@ -2,7 +2,8 @@
  * What helpers ask of the network around a program. The attach layer implements it for a host; `NO_NET` is a host with
  * nothing but `lo`, as BPF_PROG_TEST_RUN in an empty namespace sees it.
  */
-import { ENODEV, ENOENT } from '../../core/errno.ts';
+import { EINVAL, ENODEV, ENOENT } from '../../core/errno.ts';
+import type { BpfMap } from '../maps/map.ts';
 import type { Run } from './run.ts';
 
 /** A network device as far as helpers see it. */
@@ -63,6 +64,10 @@ export type NetHooks = {
   releaseSocket(sk: number): void;
   /** Steers the packet (or the lookup) to a socket. */
   assignSocket(run: Run, sk: number, flags: number): number;
+  /** Chooses a member of the group a sk_reuseport program runs for: 0 or -errno. */
+  selectReuseport(run: Run, sk: number, map: BpfMap): number;
+  /** Binds the socket of a sock_addr program to a `struct sockaddr` in memory. */
+  bindSocket(run: Run, address: number, size: number): number;
   /** The socket a packet belongs to as `struct bpf_sock`, 0 for none. */
   socketOf(packet: number): number;
   /** 64-bit cookies, as two words [low, high]. */
@@ -93,6 +98,8 @@ export const NO_NET: NetHooks = {
   tcpSocket: () => 0,
   releaseSocket: () => undefined,
   assignSocket: () => -ENOENT,
+  selectReuseport: () => -ENOENT,
+  bindSocket: () => -EINVAL,
   socketOf: () => 0,
   socketCookie: () => [0, 0],
   netnsCookie: () => [1, 0],

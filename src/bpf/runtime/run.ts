@@ -94,6 +94,8 @@ export class Run {
   encapsulated = false;
   /** The timer whose callback this run is. */
   timer: Timer | undefined = undefined;
+  /** What the system call is to answer (bpf_set_retval): 0 or a negative errno. */
+  retval = 0;
   /** What the attach point needs beside (sock_ops, sockopt, sk_lookup...); helpers of that kind know its shape. */
   attached: unknown = undefined;
 
@@ -123,6 +125,7 @@ export class Run {
     this.headLimit = 0;
     this.tailLimit = 0;
     this.timer = undefined;
+    this.retval = 0;
     this.attached = undefined;
     this.u8.fill(0, this.block, this.block + STACK_AT);
     this.dv.setInt32(this.block + RUN_PACKET, -1, true);

@@ -36,6 +36,8 @@ export type Protocol = {
   readonly key: number;
   /** Ports: sockets get one at the latest when they send. False: raw and packet sockets. */
   readonly ports: boolean;
+  /** Bytes of its header, which programs that number the members of a group do not see. */
+  readonly header: number;
   readonly scores4: Scores;
   readonly scores6: Scores;
   /** SO_REUSEADDR of both lets them have one port. */

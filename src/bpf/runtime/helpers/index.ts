@@ -15,6 +15,7 @@ import { redirectHelpers } from './redirect.ts';
 import { skbBytesHelpers } from './skb-bytes.ts';
 import { skbMetaHelpers } from './skb-meta.ts';
 import { skbShapeHelpers } from './skb-shape.ts';
+import { socketHelpers } from './socket.ts';
 import { stringHelpers } from './strings.ts';
 import { tracingHelpers } from './tracing.ts';
 import { tunnelHelpers } from './tunnel.ts';
@@ -35,6 +36,7 @@ export const HELPERS: HelperTable = new Map([
   ...tunnelHelpers,
   ...lwtHelpers,
   ...netHelpers,
+  ...socketHelpers,
   ...eventHelpers,
   ...dynptrHelpers,
   ...stringHelpers,
