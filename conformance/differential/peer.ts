@@ -80,6 +80,11 @@ export class KernelPeer implements Peer {
     return (await this.#ask<{ out: Outcome[] }>({ op: 'send', frames })).out;
   }
 
+  /** What `conntrack -L expect` lists. */
+  async expectations(): Promise<string> {
+    return (await this.#ask<{ text: string }>({ op: 'expect' })).text;
+  }
+
   close(): void {
     this.#process.stdin.end();
   }

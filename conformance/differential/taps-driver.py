@@ -5,6 +5,7 @@ usage: python3 taps-driver.py DIRECTORY-OF-netfilter_taps.py
   {"op": "load", "rules": TEXT}                -> {"rc": N, "err": TEXT}   flush + load in one transaction, empty conntrack
   {"op": "send", "frames": [[SIDE, HEX], ...]} -> {"out": [[[HEX, ...], [HEX, ...]], ...]}
                                                   per frame: what left t0, what left t1
+  {"op": "expect"}                             -> {"text": what conntrack -L expect lists}
 SIDE is 0 (into t0) or 1 (into t1). Everything a frame causes has happened when the write returns, so nothing waits.
 """
 import json
@@ -70,6 +71,9 @@ for line in sys.stdin:
         flush_conntrack()
         oracle.drain()
         answer = {"rc": rc, "err": err}
+    elif command["op"] == "expect":
+        done = subprocess.run(["conntrack", "-L", "expect"], capture_output=True, text=True)
+        answer = {"text": done.stdout}
     else:
         out = []
         for side, frame in command["frames"]:

@@ -6,8 +6,9 @@
  */
 import type { Host } from '../netns/host.ts';
 import type { NetlinkTransport } from '../wire/netlink/message.ts';
-import { NFNL_SUBSYS_CTNETLINK } from '../wire/uapi/nfnetlink.ts';
+import { NFNL_SUBSYS_CTNETLINK, NFNL_SUBSYS_CTNETLINK_EXP } from '../wire/uapi/nfnetlink.ts';
 import { ctnetlink } from './ctnetlink/ctnetlink.ts';
+import { ctnetlinkExpect } from './ctnetlink/expect.ts';
 import { Nfnetlink } from './nfnetlink.ts';
 import { rtnetlinkHost } from './rtnetlink/inet-host.ts';
 import { Rtnetlink } from './rtnetlink/rtnetlink.ts';
@@ -17,6 +18,12 @@ import { openNetlink } from './socket.ts';
 export function hostNetlink(host: Host): NetlinkTransport {
   return openNetlink({
     route: new Rtnetlink(rtnetlinkHost(host)),
-    netfilter: new Nfnetlink(host.nftables, new Map([[NFNL_SUBSYS_CTNETLINK, ctnetlink(host.conntrack, host.nat)]])),
+    netfilter: new Nfnetlink(
+      host.nftables,
+      new Map([
+        [NFNL_SUBSYS_CTNETLINK, ctnetlink(host.conntrack, host.nat)],
+        [NFNL_SUBSYS_CTNETLINK_EXP, ctnetlinkExpect(host.conntrack)],
+      ]),
+    ),
   });
 }

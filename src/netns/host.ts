@@ -156,7 +156,14 @@ export class Host implements InetHost {
     };
     registry.register(this.lo, 1);
     const defrag = new DefragHooks(this);
-    this.conntrack = new Conntrack(world, this.hooks, { host: name, onTrack: (pf, on) => defrag.track(pf, on) });
+    this.conntrack = new Conntrack(world, this.hooks, {
+      host: name,
+      onTrack: (pf, on) => defrag.track(pf, on),
+      broadcastMask: (oif, address) => {
+        const own = this.addresses.list(AF_INET, oif).find((a) => a.broadcast?.[0] === address);
+        return own === undefined || own.prefixLength === 0 ? 0 : (-1 << (32 - own.prefixLength)) >>> 0;
+      },
+    });
     const nftHost = new NftHost(this);
     this.nat = new Nat(this.conntrack, this.hooks, nftHost);
     this.nftables = new Nftables(nftHost);

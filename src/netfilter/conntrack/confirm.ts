@@ -32,7 +32,7 @@ export class Confirmation {
       if (n >= 0) return this.#clash(ct, table.entry(n), p, n);
       if (table.chainTooLong()) {
         table.stats.chainTooLong++;
-        return this.#drop(p);
+        return this.#drop(p, DROP.NF_CONNTRACK_CHAINTOOLONG);
       }
     }
     table.insert(ct);
@@ -40,10 +40,10 @@ export class Confirmation {
     return NF_ACCEPT;
   }
 
-  #drop(p: number): number {
+  #drop(p: number, reason: number = DROP.NF_CONNTRACK_CLASH): number {
     this.#ct.stats.insertFailed++;
     this.#ct.stats.drop++;
-    this.#ct.slab.setDropReason(p, DROP.NF_CONNTRACK_CLASH);
+    this.#ct.slab.setDropReason(p, reason);
     return NF_DROP;
   }
 

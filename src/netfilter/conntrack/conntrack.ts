@@ -17,12 +17,15 @@ import {
   IP_CT_IS_REPLY,
   IP_CT_NEW,
   IP_CT_RELATED,
+  IP_CT_RELATED_REPLY,
   IPCT_REPLY,
   IPS_CONFIRMED,
   IPS_DYING,
   IPS_EXPECTED,
   IPS_FIXED_TIMEOUT,
+  IPS_HELPER,
   IPS_SEEN_REPLY,
+  IPS_SEQ_ADJUST,
   IPS_TEMPLATE,
   NF_CT_STATE_INVALID_BIT,
   NF_CT_STATE_UNTRACKED_BIT,
@@ -33,9 +36,13 @@ import { Confirmation } from './confirm.ts';
 import { type Conn, DEFAULT_ZONE, IP_CT_UNTRACKED, type Zone, zoneId } from './entry.ts';
 import { type ConntrackListener, Events } from './events.ts';
 import { Collector } from './gc.ts';
+import { Expectations } from './helper/expect.ts';
+import { helperState } from './helper/registry.ts';
+import type { Expectation, Follower } from './helper/types.ts';
 import { isIcmp, trackIcmpError } from './icmp-error.ts';
 import { addressesFromHeader, type Located, locate, newLocated, packetEnd } from './packet.ts';
 import { trackerFor } from './protocols.ts';
+import { adjustSequence } from './seqadj.ts';
 import { type AllocatePage, ConnStore } from './store.ts';
 import { type ConntrackSysctls, defaultSysctls, readSysctl, writeSysctl } from './sysctl.ts';
 import { ConnTable } from './table.ts';
@@ -65,6 +72,8 @@ export type ConntrackOptions = {
   readonly host?: string;
   /** Told when a family starts or stops being tracked: defragmentation must run in front (NFPROTO_IPV4, NFPROTO_IPV6). */
   readonly onTrack?: (pf: number, on: boolean) => void;
+  /** The netmask of the network that `address` is the broadcast address of, on device `oif`; 0: it is none. */
+  readonly broadcastMask?: (oif: number, address: number) => number;
   /** Memory for connections; default: ArrayBuffers. SharedArrayBuffers let other threads look. */
   readonly allocate?: AllocatePage;
 };
@@ -92,6 +101,11 @@ export class Conntrack implements TrackerContext {
   readonly onFree: ((ct: Conn) => void)[] = [];
   /** Called for each new entry before its first packet goes on. */
   readonly onNew: ((ct: Conn, p: number) => void)[] = [];
+  /** Connections that others announced. */
+  readonly expectations: Expectations;
+  /** NAT's part in helpers, while there is NAT. */
+  follower: Follower | undefined;
+  readonly broadcastMask: ((oif: number, address: number) => number) | undefined;
   readonly #events: Events = new Events();
   readonly #store: ConnStore;
   readonly #table: ConnTable;
@@ -113,6 +127,8 @@ export class Conntrack implements TrackerContext {
     this.#store = new ConnStore(options.allocate);
     this.#table = new ConnTable(this.#store, () => this.random.u32());
     this.#unconfirmed = new Unconfirmed(this.slab);
+    this.expectations = new Expectations(this);
+    this.broadcastMask = options.broadcastMask;
     this.#collector = new Collector(this, this.#table);
     this.#confirmation = new Confirmation(this);
     this.#users = new Users(hooks, this.in, this.confirm, options.onTrack);
@@ -208,18 +224,38 @@ export class Conntrack implements TrackerContext {
     return verdict;
   };
 
-  /** The hook at the end: LOCAL_IN and POST_ROUTING. A packet that came this far makes its entry real. */
-  readonly confirm: HookFn = (p) => {
+  /** The hook at the end: LOCAL_IN and POST_ROUTING. Helpers look here; a packet that came this far makes its entry real. */
+  readonly confirm: HookFn = (p, state) => {
     const ct = this.of(p);
     if (ct === undefined) return NF_ACCEPT;
+    if ((ct.extras !== undefined || ct.status & IPS_SEQ_ADJUST) && !this.#help(ct, p, state)) return NF_DROP;
     if (!ct.confirmed && this.slab.nfctinfo(p) < IP_CT_IS_REPLY) {
       const verdict = this.#confirmation.confirm(ct, p);
       if (verdict !== NF_ACCEPT) return verdict;
     }
     const now = this.of(p);
-    if (now?.confirmed && now.pendingEvents !== 0) this.deliverEvents(now);
+    if (now?.confirmed && now.pendingEvents !== 0) this.#events.deliver(now);
     return NF_ACCEPT;
   };
+
+  /** Hands the packet to its connection's helper, and corrects its sequence numbers; false: it is dropped. */
+  #help(ct: Conn, p: number, state: HookState): boolean {
+    const { slab } = this;
+    const ctinfo = slab.nfctinfo(p);
+    const helper = ct.helper?.helper;
+    const adjust = (ct.status & IPS_SEQ_ADJUST) !== 0;
+    if ((helper === undefined && !adjust) || ctinfo === IP_CT_RELATED_REPLY) return true;
+    const found = this.#located;
+    if (!locate(slab.dv, state.pf, slab.network(p), slab.end(p), found)) return true;
+    const { at, protocol } = found;
+    // An error about the connection is no packet of it.
+    if (protocol !== protonum(ct.words, ct.base)) return true;
+    if (helper !== undefined && helper.help(this, ct, p, at, ctinfo, state) !== NF_ACCEPT) {
+      if (slab.dropReason(p) === 0) slab.setDropReason(p, DROP.NF_CONNTRACK_HELPER);
+      return false;
+    }
+    return !adjust || adjustSequence(slab, ct, ctinfo, at, packetEnd(slab, p, state.pf));
+  }
 
   #trace(p: number): void {
     const bit = this.stateBit(p);
@@ -322,15 +358,21 @@ export class Conntrack implements TrackerContext {
       const made = this.create(key, this.#reply, zone, zoneDir, p);
       if (made === undefined) return null;
       ct = made;
+      const announced = this.expectations.take(key, key[ZONE]);
+      if (announced !== undefined) this.#fulfil(ct, announced);
       if (tmpl !== undefined) {
         if (tmpl.extras !== undefined) {
-          ct.helper = tmpl.helper;
+          if (announced === undefined && tmpl.helper !== undefined) {
+            ct.helper = helperState(tmpl.helper.name, protonum(ct.words, ct.base));
+            ct.status |= IPS_HELPER;
+          }
           ct.timeouts = tmpl.timeouts;
         }
         ct.eventMask = tmpl.eventMask;
-        ct.mark = tmpl.mark;
+        if (announced === undefined) ct.mark = tmpl.mark;
       }
       for (const fn of this.onNew) fn(ct, p);
+      announced?.expectfn?.(this, ct, announced);
       if (ct.status & IPS_EXPECTED) info = IP_CT_RELATED;
     } else {
       ct = this.#store.view(n >> 1);
@@ -341,6 +383,18 @@ export class Conntrack implements TrackerContext {
     }
     this.slab.setNfct(p, ct.index + 1, info);
     return ct;
+  }
+
+  /** The connection is one that was announced. */
+  #fulfil(ct: Conn, e: Expectation): void {
+    const master = this.expectations.masterOf(e);
+    ct.status |= IPS_EXPECTED;
+    ct.master = master;
+    if (master !== undefined) {
+      ct.mark = master.mark;
+      ct.secmark = master.secmark;
+    }
+    if (e.helper !== undefined) ct.helper = helperState(e.helper.name, e.helper.protocol);
   }
 
   /** The other direction's tuple; false when the protocol has none for it. The zone is copied. */
@@ -424,6 +478,11 @@ export class Conntrack implements TrackerContext {
     this.#table.remove(ct);
     if (this.sysctls.timestamp) ct.stopNs = this.world.epochMs * 1e6 + this.world.now;
     this.#events.destroyed(ct);
+    const { extras } = ct;
+    if (extras !== undefined) {
+      extras.helper?.helper?.gone?.(this, ct);
+      if (extras.helper !== undefined) this.expectations.removeOf(ct);
+    }
     for (const fn of this.onFree) fn(ct);
     this.#store.release(ct);
     return true;
@@ -451,6 +510,11 @@ export class Conntrack implements TrackerContext {
   refresh(ct: Conn, ctinfo: number, p: number, seconds: number): void {
     if (!(ct.status & IPS_FIXED_TIMEOUT)) this.setTimeout(ct, seconds);
     if (this.sysctls.acct) this.account(ct, ctinfo, p);
+  }
+
+  /** Gives the connection so many seconds from now, unless its timeout is fixed. */
+  prolong(ct: Conn, seconds: number): void {
+    if (!(ct.status & IPS_FIXED_TIMEOUT)) this.setTimeout(ct, seconds);
   }
 
   setTimeout(ct: Conn, seconds: number): void {

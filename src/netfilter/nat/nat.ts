@@ -44,6 +44,7 @@ import type { Conn } from '../conntrack/entry.ts';
 import { locate, newLocated, packetEnd, plainChecksumOk, transportChecksumOk } from '../conntrack/packet.ts';
 import { endpoint } from '../conntrack/text.ts';
 import { DST, equal, newTuple, PORTS, PROTO, sameAddress, setAddress, type Words, ZONE } from '../conntrack/tuple.ts';
+import { newFollower } from './follow.ts';
 import { manipulate, refillIcmp } from './manip.ts';
 import { MANIP_DST, MANIP_SRC, type NatRange, newRange, setSingleAddress } from './range.ts';
 import { sourceInRange, TupleChooser } from './unique.ts';
@@ -110,6 +111,7 @@ export class Nat {
         return sourceHash(ct.words, ct.base);
       },
     });
+    conntrack.follower = newFollower(this);
     conntrack.onFree.push((ct) => {
       if (!ct.natSource) return;
       ct.natSource = false;

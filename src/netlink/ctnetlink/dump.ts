@@ -90,6 +90,18 @@ function labels(w: AttrWriter, e: Conn): void {
   if (e.labels !== undefined) w.bytes(C.CTA_LABELS, new Uint8Array(e.labels.slice().buffer));
 }
 
+function seqadj(w: AttrWriter, e: Conn): void {
+  const both = e.status & C.IPS_SEQ_ADJUST ? e.extras?.seqadj : undefined;
+  if (both === undefined) return;
+  for (const dir of [0, 1] as const) {
+    w.nest(dir === 0 ? C.CTA_SEQ_ADJ_ORIG : C.CTA_SEQ_ADJ_REPLY, (n) => {
+      n.beU32(C.CTA_SEQADJ_CORRECTION_POS, both[dir].correctionPos);
+      n.beU32(C.CTA_SEQADJ_OFFSET_BEFORE, both[dir].offsetBefore >>> 0);
+      n.beU32(C.CTA_SEQADJ_OFFSET_AFTER, both[dir].offsetAfter >>> 0);
+    });
+  }
+}
+
 function seconds(ct: Conntrack, e: Conn): number {
   return Math.floor(ct.expires(e));
 }
@@ -109,6 +121,7 @@ export function entryMessage(ct: Conntrack, e: Conn, request: Message, flags: nu
   timestamps(w, e);
   helper(w, e);
   labels(w, e);
+  seqadj(w, e);
   return { type: ctType(C.IPCTNL_MSG_CT_NEW), flags, seq: request.seq, port: request.port, payload: w.finish() };
 }
 

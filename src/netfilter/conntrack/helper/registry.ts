@@ -1,21 +1,16 @@
 /** The helpers by name and protocol. Those that Linux has and netloom only names (H.323) are listed apart. */
 import { IPPROTO_TCP, IPPROTO_UDP } from '../../../wire/ipv4.ts';
+import { ftp } from './ftp.ts';
+import { amanda, irc, netbiosNs, sane, snmp, tftp } from './small.ts';
 import type { Helper, HelperState } from './types.ts';
 
-const HELPERS: readonly Helper[] = [];
+const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, netbiosNs, snmp];
 
 /** Named, and not carried out: connections may have them, and nothing is expected of their packets. */
 const NAMED: readonly (readonly [string, number])[] = [
-  ['ftp', IPPROTO_TCP],
-  ['tftp', IPPROTO_UDP],
-  ['irc', IPPROTO_TCP],
   ['sip', IPPROTO_TCP],
   ['sip', IPPROTO_UDP],
-  ['sane', IPPROTO_TCP],
   ['pptp', IPPROTO_TCP],
-  ['amanda', IPPROTO_UDP],
-  ['snmp', IPPROTO_UDP],
-  ['netbios-ns', IPPROTO_UDP],
   ['RAS', IPPROTO_UDP],
   ['Q.931', IPPROTO_TCP],
   ['H.245', IPPROTO_TCP],

@@ -6,6 +6,7 @@ import type { HookState } from '../../../core/hook.ts';
 import type { Conntrack } from '../conntrack.ts';
 import type { Conn } from '../entry.ts';
 import type { Words } from '../tuple.ts';
+import type { Follow } from './payload.ts';
 
 /** How many expectations of one class a connection may have, and for how many seconds they stand. */
 export type ExpectPolicy = { readonly name: string; readonly max: number; readonly timeout: number };
@@ -59,4 +60,9 @@ export type Expectation = {
   readonly savedAddress: Words;
   savedPort: number;
   dir: number;
+};
+
+/** NAT's part in helpers (nat/follow.ts); conntrack knows only that somebody may be there. */
+export type Follower = {
+  follow(ct: Conn, p: number, at: number, ctinfo: number, pf: number, e: Expectation, how: Follow): number;
 };

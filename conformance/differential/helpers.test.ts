@@ -1,0 +1,194 @@
+/**
+ * Helpers against this kernel: control connections through both, with and without NAT; what leaves, byte for byte, the tables
+ * of expectations, and whether the announced connections are let through.
+ */
+import { expect, test } from 'vitest';
+import { conntrack } from '../../src/tools/conntrack/main.ts';
+import { Conversation, type Send, type Side } from './conversation.ts';
+import { loadNft } from './load-nft.ts';
+import { NetloomPeer } from './netloom-peer.ts';
+import { KernelPeer, whyNoKernel } from './peer.ts';
+
+const HELPERS: readonly (readonly [name: string, protocol: 'tcp' | 'udp', port: number])[] = [
+  ['ftp', 'tcp', 21],
+  ['tftp', 'udp', 69],
+  ['irc', 'tcp', 6667],
+  ['sane', 'tcp', 6566],
+  ['amanda', 'udp', 10080],
+  ['sip', 'udp', 5060],
+  ['pptp', 'tcp', 1723],
+];
+
+/** Only control connections and what is related to them pass. */
+function rules(nat: string): string {
+  const named = (n: string, p: string): string => `${n.replace('-', '')}_${p}`;
+  return `table inet h {
+${HELPERS.map(([n, p]) => `  ct helper ${named(n, p)} { type "${n}" protocol ${p}; }`).join('\n')}
+  chain pre { type filter hook prerouting priority 0;
+${HELPERS.map(([n, p, port]) => `    ${p} dport ${port} ct helper set "${named(n, p)}"`).join('\n')}
+  }
+  chain forward { type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    tcp dport { 21, 6667, 6566, 1723 } accept
+    udp dport { 69, 10080, 5060 } accept
+  }
+}
+${nat}`;
+}
+
+const SNAT = `table ip n {
+  chain post { type nat hook postrouting priority 100;
+    oifname "t1" ip saddr 10.0.0.0/24 snat to 10.0.1.200
+  }
+}
+table ip6 n6 {
+  chain post { type nat hook postrouting priority 100;
+    oifname "t1" ip6 saddr fd00::/64 snat to fd01::77
+  }
+}`;
+const DNAT = `table ip n {
+  chain pre { type nat hook prerouting priority -100;
+    iifname "t1" ip daddr 10.0.1.1 dnat to 10.0.0.2
+  }
+}`;
+
+type Step = (talk: { open(protocol: 6 | 17, side: Side, from: string, to: string): Conversation }) => Promise<string[]>;
+
+function ends(text: string): [string, number] {
+  const at = text.lastIndexOf(' ');
+  return [text.slice(0, at), Number(text.slice(at + 1))];
+}
+
+async function ftpActive(
+  talk: Parameters<Step>[0],
+  a: string,
+  b: string,
+  command: string,
+  data: string,
+): Promise<string[]> {
+  const c = talk.open(6, 0, `${a} 4000`, `${b} 21`);
+  const log = [`open ${await c.open(0)}`];
+  await c.say(1, '220 hello\r\n');
+  await c.say(0, 'USER x\r\n');
+  await c.say(1, '331 yes\r\n');
+  log.push(`command ${await c.say(0, command)}`);
+  log.push(`answer ${await c.say(1, '200 ok\r\n')}`);
+  await c.say(0, 'LIST\r\n');
+  const [to, port] = ends(data);
+  const d = talk.open(6, 1, `${b} 20`, `${to} ${port}`);
+  log.push(`data ${await d.open(1)}`);
+  log.push(`more ${await c.say(1, '226 done\r\n')} ${await c.say(0, 'QUIT\r\n')}`);
+  return log;
+}
+
+const CASES: readonly (readonly [name: string, nat: string, run: Step])[] = [
+  ['ftp PORT', '', (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'PORT 10,0,0,2,200,10\r\n', '10.0.0.2 51210')],
+  ['ftp PORT snat', SNAT, (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'PORT 10,0,0,2,200,10\r\n', '10.0.1.200 51210')],
+  [
+    'ftp EPRT snat',
+    SNAT,
+    (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'EPRT |1|10.0.0.2|51211|\r\n', '10.0.1.200 51211'),
+  ],
+  ['ftp EPRT v6', '', (t) => ftpActive(t, 'fd00::2', 'fd01::2', 'EPRT |2|fd00::2|51212|\r\n', 'fd00::2 51212')],
+  ['ftp EPRT v6 snat', SNAT, (t) => ftpActive(t, 'fd00::2', 'fd01::2', 'EPRT |2|fd00::2|51212|\r\n', 'fd01::77 51212')],
+  ['ftp bounce', '', (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'PORT 10,0,0,77,200,10\r\n', '10.0.0.77 51210')],
+  ['ftp half a command', '', (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'PORT 10,0,0,2,200', '10.0.0.2 51210')],
+  ['ftp nonsense', SNAT, (t) => ftpActive(t, '10.0.0.2', '10.0.1.2', 'PORT 1,2,3,x\r\n', '10.0.0.2 51210')],
+  ...(['227 Entering (10,0,0,2,200,20).\r\n', '229 Extended (|||51220|)\r\n', '227 =10,0,0,2,200,20\r\n'] as const).map(
+    (answer): [string, string, Step] => [
+      `ftp passive behind dnat ${answer.slice(0, 8)}`,
+      DNAT,
+      async (t) => {
+        const c = t.open(6, 1, '10.0.1.2 4000', '10.0.1.1 21');
+        const log = [`open ${await c.open(1)}`];
+        await c.say(0, '220 hello\r\n');
+        await c.say(1, 'PASV\r\n');
+        log.push(`answer ${await c.say(0, answer)}`, `ack ${await c.say(1, '')}`);
+        const d = t.open(6, 1, '10.0.1.2 4001', '10.0.1.1 51220');
+        log.push(`data ${await d.open(1)}`, `again ${await c.say(1, 'NOOP\r\n')} ${await c.say(0, '200 ok\r\n')}`);
+        return log;
+      },
+    ],
+  ),
+  ...(['', SNAT] as const).map((nat): [string, string, Step] => [
+    `tftp ${nat === '' ? '' : 'snat'}`,
+    nat,
+    async (t) => {
+      const c = t.open(17, 0, '10.0.0.2 4000', '10.0.1.2 69');
+      const log = [`ask ${await c.say(0, '\0\x01file\0octet\0')}`];
+      const d = t.open(17, 1, '10.0.1.2 3333', nat === '' ? '10.0.0.2 4000' : '10.0.1.200 4000');
+      log.push(`data ${await d.say(1, '\0\x03\0\x01abc')}`, `ack ${await d.say(0, '\0\x04\0\x01')}`);
+      return log;
+    },
+  ]),
+  ...(['', SNAT] as const).map((nat): [string, string, Step] => [
+    `irc ${nat === '' ? '' : 'snat'}`,
+    nat,
+    async (t) => {
+      const c = t.open(6, 0, '10.0.0.2 4000', '10.0.1.2 6667');
+      const log = [`open ${await c.open(0)}`];
+      await c.say(1, ':server hello\r\n');
+      log.push(`offer ${await c.say(0, 'PRIVMSG you :\x01DCC SEND file 167772162 5555 1000\x01\r\n')}`);
+      const d = t.open(6, 1, '10.0.1.2 3333', nat === '' ? '10.0.0.2 5555' : '10.0.1.200 5555');
+      log.push(`data ${await d.open(1)}`, `more ${await c.say(1, 'x\r\n')} ${await c.say(0, 'y\r\n')}`);
+      return log;
+    },
+  ]),
+  [
+    'sane',
+    '',
+    async (t) => {
+      const c = t.open(6, 0, '10.0.0.2 4000', '10.0.1.2 6566');
+      const log = [`open ${await c.open(0)}`];
+      log.push(`ask ${await c.say(0, Uint8Array.of(0, 0, 0, 7, 0, 0, 0, 1))}`);
+      log.push(`answer ${await c.say(1, Uint8Array.of(0, 0, 0, 0, 0, 0, 0x20, 0x21, 0, 0))}`);
+      const d = t.open(6, 0, '10.0.0.2 4001', '10.0.1.2 8225');
+      log.push(`data ${await d.open(0)}`);
+      return log;
+    },
+  ],
+  ...(['', SNAT] as const).map((nat): [string, string, Step] => [
+    `amanda ${nat === '' ? '' : 'snat'}`,
+    nat,
+    async (t) => {
+      const c = t.open(17, 0, '10.0.0.2 4000', '10.0.1.2 10080');
+      const log = [`ask ${await c.say(0, 'Amanda 2.4 REQ HANDLE 1 SEQ 2\nSERVICE sendbackup\n')}`];
+      const answer = 'Amanda 2.4 REP HANDLE 1 SEQ 2\nCONNECT DATA 1001 MESG 1002 INDEX 1003\nOPTIONS ;\n';
+      log.push(`answer ${await c.say(1, answer)}`);
+      for (const port of [1001, 1002, 1003, 1004])
+        log.push(`${port} ${await t.open(6, 0, `10.0.0.2 ${port + 1000}`, `10.0.1.2 ${port}`).open(0)}`);
+      return log;
+    },
+  ]),
+];
+
+const reason = whyNoKernel();
+if (reason !== undefined) console.log(`helpers against the kernel: ${reason}`);
+
+test.skipIf(reason !== undefined).each(CASES)('%s', { timeout: 60_000 }, async (_name, nat, run) => {
+  const kernel = new KernelPeer();
+  try {
+    const netloom = new NetloomPeer(loadNft);
+    const seen: string[][] = [];
+    for (const peer of [kernel, netloom]) {
+      expect(await peer.load(rules(nat))).toBeUndefined();
+      const out: string[] = [];
+      const send: Send = async (frames) => {
+        const [outcome] = await peer.send(frames);
+        out.push(`${frames[0][1]} -> ${outcome[0].join(' ')} | ${outcome[1].join(' ')}`);
+        return outcome;
+      };
+      const open = (protocol: 6 | 17, side: Side, from: string, to: string): Conversation =>
+        new Conversation(send, protocol, side, ...ends(from), ...ends(to));
+      const log = await run({ open });
+      const table =
+        peer === kernel
+          ? await kernel.expectations()
+          : conntrack(['-L', 'expect'], { netlink: netloom.io.netlink }).stdout;
+      seen.push([...log, ...out, ...table.split('\n').map((line) => line.replace(/^\d+ /, 'T '))]);
+    }
+    expect(seen[1]).toEqual(seen[0]);
+  } finally {
+    kernel.close();
+  }
+});
