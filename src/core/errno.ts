@@ -59,7 +59,6 @@ export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTDOWN = 112;
 export const EHOSTUNREACH = 113;
-export const ESHUTDOWN = 108;
 export const EALREADY = 114;
 /** Not in errno(3), but the kernel lets it out of bpf(). */
 export const ENOTSUPP = 524;
@@ -121,7 +120,6 @@ const TEXT: ReadonlyMap<number, string> = new Map([
   [ECONNREFUSED, 'Connection refused'],
   [EHOSTDOWN, 'Host is down'],
   [EHOSTUNREACH, 'No route to host'],
-  [ESHUTDOWN, 'Cannot send after transport endpoint shutdown'],
   [EALREADY, 'Operation already in progress'],
 ]);
 
