@@ -4,6 +4,7 @@
 import { World } from '../../src/core/world.ts';
 import type { NetDevice } from '../../src/device/device.ts';
 import { inject, portDevice } from '../../src/device/simple.ts';
+import type { CompileMode } from '../../src/netfilter/nft/compile/chains.ts';
 import { hostNetlink } from '../../src/netlink/host-netlink.ts';
 import { Host } from '../../src/netns/host.ts';
 import type { ToolIo } from '../../src/tools/io.ts';
@@ -26,9 +27,10 @@ export class NetloomPeer implements Peer {
   readonly #out: [string[], string[]] = [[], []];
   readonly #load: LoadRules;
 
-  constructor(load: LoadRules) {
+  constructor(load: LoadRules, compile: CompileMode = 'lazy') {
     this.#load = load;
     this.host = new Host(this.world, 'router');
+    this.host.nftables.compiled.mode = compile;
     this.io = { netlink: hostNetlink(this.host) };
     const run = (line: string): void => {
       const result = ip(line.split(' '), this.io);

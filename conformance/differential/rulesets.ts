@@ -167,6 +167,93 @@ function nat(r: Random, hook: string): string {
   ]);
 }
 
+/** Conditions and statements that keep a state, and lookups in named sets and maps. */
+function stateful(r: Random): string {
+  const proto = pick(r, PROTOS);
+  return pick(r, [
+    `ip saddr 10.0.0.0/24 limit rate ${1 + r.below(9)}/day burst ${1 + r.below(40)} packets ${pick(r, ['accept', 'drop', 'counter'])}`,
+    `limit rate over ${1 + r.below(9)}/day burst ${5 + r.below(60)} packets counter ${pick(r, ['', 'drop'])}`,
+    `${proto} dport ${ports(r)} quota ${pick(r, ['', 'over '])}${100 + r.below(20_000)} bytes ${pick(r, ['accept', 'drop', 'counter'])}`,
+    `numgen inc mod ${2 + r.below(9)} ${pick(r, ['0', '< 2', '!= 1', '{ 0, 1 }'])} counter ${pick(r, ['', 'drop', 'accept'])}`,
+    `meta mark set numgen inc mod ${2 + r.below(5)} offset ${r.below(5)}`,
+    `${proto} dport ${ports(r)} add @dynamic { ip saddr }`,
+    `ip saddr @dynamic counter ${pick(r, ['', 'drop', 'accept'])}`,
+    `update @dynamic { ip daddr } counter`,
+    `ip saddr ${pick(r, ['', '!= '])}@hosts counter ${pick(r, ['', 'drop'])}`,
+    `ip daddr @hosts ${proto} dport @services counter`,
+    `ip6 saddr @hosts6 counter ${pick(r, ['', 'drop'])}`,
+    `meta mark set ${proto} dport map @marks`,
+    `${proto} dport vmap @ways`,
+    `ct state vmap { new : jump sub, established : accept, related : accept }`,
+    `ip saddr . ${proto} dport @pairs counter`,
+    `counter name hits ${pick(r, ['', 'accept'])}`,
+    `ether saddr ${pick(r, ['02:00:00:00:00:a0', '!= 02:00:00:00:00:a1', '{ 02:00:00:00:00:a0, 02:00:00:00:00:a1 }'])} counter`,
+    `ip6 daddr ${pick(r, ['fd01::2', '!= fd01::2', 'fd01::/64', '> fd01::3'])} counter`,
+    `meta mark set meta mark ${pick(r, ['and 0xf', 'or 0x100', 'xor 0x3', '<< 1', '>> 1'])}`,
+    `meta mark ${pick(r, ['> 2', '<= 0x10', '1-3', '!= 2-5'])} counter`,
+    `fib daddr type ${pick(r, ['local', '!= local', '{ local, broadcast }'])} counter`,
+    `ip saddr ${pick(r, ['!= 10.0.0.0-10.0.0.9', '10.0.0.2-10.0.0.80', '>= 10.0.0.77'])} counter`,
+    `meta protocol ${pick(r, ['ip', 'ip6', '!= ip'])} counter`,
+    `ct direction ${pick(r, ['original', 'reply'])} counter`,
+    `iif ${pick(r, ['lo', '!= lo', '{ lo }'])} counter`,
+    `oifname ${pick(r, ['"t1"', '"t*"', '!= "t1"'])} counter`,
+    `@nh,${pick(r, ['96,32 0x0a000002', '0,4 4', '72,8 17'])} counter`,
+    `@th,${pick(r, ['16,16 53', '0,16 > 1024'])} counter`,
+  ])
+    .trim()
+    .replace(/ +/g, ' ');
+}
+
+/** Rules in a row that differ in one value, as people's lists do: some values twice, some rules without a verdict. */
+function list(r: Random): string[] {
+  const proto = pick(r, PROTOS);
+  const key = pick(r, ['ip saddr', 'ip daddr', `${proto} dport`, `iifname "t0" ip saddr`, 'ip6 daddr', 'meta mark']);
+  const value = (): string => {
+    if (key === 'meta mark') return String(r.below(20));
+    if (key === 'ip6 daddr')
+      return pick(r, ['fd01::2', 'fd01::77', 'fd00::2']).replace(/2$/, () => String(2 + r.below(12)));
+    if (key.endsWith('dport')) return String(pick(r, [...PORTS, 1 + r.below(2000)]));
+    return `10.0.${r.below(2)}.${pick(r, [2, 77, 200, 1 + r.below(250)])}`;
+  };
+  const counter = pick(r, ['', 'counter']);
+  const v = pick(r, ['drop', 'accept', 'mixed', 'return']);
+  return Array.from({ length: 8 + r.below(12) }, () => {
+    const own = v === 'mixed' ? pick(r, ['accept', 'drop', 'return', counter === '' ? 'drop' : '']) : v;
+    return `${key} ${value()} ${counter} ${own}`.trim().replace(/ +/g, ' ');
+  });
+}
+
+const NAMED: readonly string[] = [
+  'set dynamic { type ipv4_addr; flags dynamic; size 1000; }',
+  'set hosts { type ipv4_addr; elements = { 10.0.0.2, 10.0.1.2, 192.168.7.9 }; }',
+  'set hosts6 { type ipv6_addr; elements = { fd00::2, fd01::77 }; }',
+  'set services { type inet_service; elements = { 22, 53, 80, 443 }; }',
+  'set pairs { type ipv4_addr . inet_service; elements = { 10.0.0.2 . 53, 10.0.0.2 . 80, 10.0.0.77 . 22 }; }',
+  'map marks { type inet_service : mark; elements = { 22 : 1, 53 : 2, 80 : 3 }; }',
+  'map ways { type inet_service : verdict; elements = { 22 : accept, 53 : drop, 80 : jump sub, 443 : goto sub, 1000 : return }; }',
+  'counter hits { }',
+];
+
+/**
+ * `generate`, with rules that keep a state (limits so slow that time does not matter), named sets and maps, and lists of
+ * similar rules.
+ */
+export function generateRich(r: Random): GeneratedRuleset {
+  const plain = generate(r);
+  const chains = plain.chains.map((chain, i) => {
+    if (chain.header.includes('type nat')) return chain;
+    const rules = [...chain.rules];
+    for (let n = r.below(i === 1 ? 6 : 3); n > 0; n--) {
+      const text = stateful(r);
+      if (i === 0 && /sub|@ways/.test(text)) continue;
+      rules.splice(r.below(rules.length + 1), 0, text);
+    }
+    if (r.below(3) === 0) rules.splice(r.below(rules.length + 1), 0, ...list(r));
+    return { ...chain, rules };
+  });
+  return { definitions: [...plain.definitions, ...NAMED], chains };
+}
+
 /** Draws a ruleset of up to about 25 rules. */
 export function generate(r: Random): GeneratedRuleset {
   const count = 1 + r.below(7);

@@ -148,6 +148,8 @@ export class Slab {
   readonly memory: WebAssembly.Memory;
   readonly dv: DataView;
   readonly u8: Uint8Array;
+  /** All of the memory as words. */
+  readonly words: Uint32Array;
   /** Metadata as words; prefer the accessors. */
   readonly u32: Uint32Array;
   /** Memory behind the slots. */
@@ -178,6 +180,7 @@ export class Slab {
     const buffer = this.memory.buffer;
     this.dv = new DataView(buffer);
     this.u8 = new Uint8Array(buffer);
+    this.words = new Uint32Array(buffer);
     this.heap = new Heap(buffer, heapBase, pages * PAGE);
     this.u32 = new Uint32Array(buffer, 0, this.#total * META_WORDS);
     this.#f64 = new Float64Array(buffer, 0, (this.#total * META_WORDS) / 2);

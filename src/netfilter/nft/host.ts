@@ -6,6 +6,7 @@ import type { HookEntry, Hooks } from '../../core/hook.ts';
 import type { World } from '../../core/world.ts';
 import type { Conntrack } from '../conntrack/conntrack.ts';
 import type { Nat } from '../nat/nat.ts';
+import type { CompileMode } from './compile/chains.ts';
 import type { PktInfo } from './pkt.ts';
 
 /** Answer of a `fib` query; one object per host, overwritten by each query. */
@@ -34,6 +35,8 @@ export type NetfilterHost = {
   readonly nat: Nat;
   /** Number of the processor that handles packets (`meta cpu`); default 0. */
   readonly cpu?: number;
+  /** When chains are compiled; default 'lazy'. */
+  readonly compile?: CompileMode;
   /** Interface index by name, 0 when there is none. */
   deviceIndex(name: string): number;
   /** Interface name by index, '' when there is none. */

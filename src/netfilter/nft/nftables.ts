@@ -8,6 +8,7 @@ import type { Message } from '../../wire/netlink/message.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import { NFNETLINK_V0, NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
 import { XtState } from '../xt/state.ts';
+import { CompiledChains } from './compile/chains.ts';
 import { beU32 } from './data.ts';
 import { type Expr, type InitContext, need, notFound, noUndo } from './expr.ts';
 import type { NetfilterHost } from './host.ts';
@@ -30,6 +31,8 @@ export type Request = {
 
 export class Nftables {
   readonly host: NetfilterHost;
+  /** Its chains as eBPF programs; `compiled.mode` says when they are made. */
+  readonly compiled: CompiledChains;
   readonly runner: ChainRunner;
   /** State that xt extensions share by name. */
   readonly xt: XtState = new XtState();
@@ -41,7 +44,13 @@ export class Nftables {
 
   constructor(host: NetfilterHost) {
     this.host = host;
-    this.runner = new ChainRunner(host);
+    this.compiled = new CompiledChains(
+      host,
+      () => this.tables.values(),
+      () => this.generation,
+      host.compile ?? 'lazy',
+    );
+    this.runner = new ChainRunner(host, this.compiled);
   }
 
   nextTableHandle(): bigint {

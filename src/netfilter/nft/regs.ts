@@ -14,13 +14,20 @@ import type { Chain } from './model.ts';
 const WORDS = 20;
 
 export class Regs {
-  readonly u32: Uint32Array = new Uint32Array(WORDS);
-  readonly u8: Uint8Array = new Uint8Array(this.u32.buffer);
-  readonly dv: DataView = new DataView(this.u32.buffer);
+  readonly u32: Uint32Array;
+  readonly u8: Uint8Array;
+  readonly dv: DataView;
   /** NF_ACCEPT, NF_DROP, ... or NFT_CONTINUE, NFT_BREAK, NFT_JUMP, NFT_GOTO, NFT_RETURN. */
   verdict: number = NFT_CONTINUE;
   /** Target of NFT_JUMP and NFT_GOTO. */
   chain: Chain | undefined = undefined;
+
+  /** Registers of their own, or in packet memory, where compiled chains have them. */
+  constructor(buffer: ArrayBufferLike = new ArrayBuffer(WORDS * 4), at = 0) {
+    this.u32 = new Uint32Array(buffer, at, WORDS);
+    this.u8 = new Uint8Array(buffer, at, WORDS * 4);
+    this.dv = new DataView(buffer, at, WORDS * 4);
+  }
 }
 
 /** Byte offset of a register by its number in messages (NFT_REG_1..4, NFT_REG32_00..15); -1 for the verdict. */

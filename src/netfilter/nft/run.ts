@@ -18,6 +18,8 @@ import {
   NFPROTO_NETDEV,
 } from '../../wire/uapi/netfilter.ts';
 import { NFT_BREAK, NFT_CONTINUE, NFT_GOTO, NFT_JUMP, NFT_RETURN } from '../../wire/uapi/nf-tables.ts';
+import { type CompiledChains, INTERPRET } from './compile/chains.ts';
+import { END_OF_CHAIN, TOO_DEEP } from './compile/rule-writer.ts';
 import { verdictName } from './data.ts';
 import type { NetfilterHost } from './host.ts';
 import type { Chain, Rule } from './model.ts';
@@ -55,8 +57,12 @@ export class ChainRunner {
   readonly #frames: Frame[] = [];
   #depth = 0;
 
-  constructor(host: NetfilterHost) {
+  /** Chains as programs; what is not compiled is interpreted. */
+  readonly compiled: CompiledChains;
+
+  constructor(host: NetfilterHost, compiled: CompiledChains) {
     this.#host = host;
+    this.compiled = compiled;
   }
 
   #frame(): Frame {
@@ -121,6 +127,35 @@ export class ChainRunner {
 
   /** The verdict of a base chain on a packet. */
   run(chain: Chain, p: number, state: HookState): number {
+    const verdict = this.compiled.run(chain, p, state);
+    return verdict === INTERPRET ? this.interpret(chain, p, state) : this.#conclude(chain, p, verdict);
+  }
+
+  /** What follows from the result of a compiled chain. */
+  #conclude(chain: Chain, p: number, verdict: number): number {
+    const { slab } = this.#host.world;
+    if (verdict === END_OF_CHAIN) return this.#policy(chain, p);
+    if (verdict === TOO_DEEP) {
+      slab.setDropReason(p, DROP.NF_JUMP_STACK);
+      return NF_DROP;
+    }
+    if ((verdict & 0xff) === NF_DROP) slab.setDropReason(p, DROP.NETFILTER_DROP, this.compiled.rule);
+    return verdict;
+  }
+
+  #policy(chain: Chain, p: number): number {
+    const { slab } = this.#host.world;
+    const base = chain.base!;
+    if (base.counters) {
+      base.counters.packets++;
+      base.counters.bytes += slab.len(p);
+    }
+    if (base.policy === NF_DROP) slab.setDropReason(p, DROP.NETFILTER_DROP);
+    return base.policy;
+  }
+
+  /** The same by the interpreter. */
+  interpret(chain: Chain, p: number, state: HookState): number {
     const { regs, pkt, chains, at } = this.#frame();
     const { slab } = this.#host.world;
     const world = this.#host.world;
@@ -188,13 +223,7 @@ export class ChainRunner {
       }
     }
     if (verdict === NFT_CONTINUE) {
-      const base = chain.base!;
-      verdict = base.policy;
-      if (base.counters) {
-        base.counters.packets++;
-        base.counters.bytes += slab.len(p);
-      }
-      if (verdict === NF_DROP) slab.setDropReason(p, DROP.NETFILTER_DROP);
+      verdict = this.#policy(chain, p);
       if (world.traced(p)) {
         world.trace(p, {
           kind: 'policy',

@@ -2,11 +2,13 @@
  * Exact-match sets (the kernel's hash, rhashtable and bitmap types): one index, elements beside it.
  */
 import { KeyIndex } from './key-index.ts';
-import type { Element, SetBackend } from './set.ts';
+import type { Element, SetBackend, SetListener } from './set.ts';
 
 export class HashBackend implements SetBackend {
   readonly #index: KeyIndex;
   readonly #elements: (Element | undefined)[] = [];
+  /** Is told of every change. */
+  listener: SetListener | undefined = undefined;
 
   constructor(keyLength: number) {
     this.#index = new KeyIndex(keyLength);
@@ -29,9 +31,11 @@ export class HashBackend implements SetBackend {
       const existing = this.#elements[entry]!;
       if (existing.expires > now) return existing;
       this.#elements[entry] = element;
+      this.listener?.inserted(element);
       return undefined;
     }
     this.#elements[this.#index.add(element.key)] = element;
+    this.listener?.inserted(element);
     return undefined;
   }
 
@@ -49,6 +53,7 @@ export class HashBackend implements SetBackend {
     if (entry < 0 || this.#elements[entry] !== element) return;
     this.#index.remove(element.key);
     this.#elements[entry] = undefined;
+    this.listener?.removed(element);
   }
 
   *elements(): Iterable<Element> {

@@ -30,6 +30,13 @@ export type Element = {
   readonly exprs: readonly Expr[];
 };
 
+/** Keeps a second structure like a set's own. */
+export type SetListener = {
+  /** An element came in, perhaps in the place of one whose time was up. */
+  inserted(element: Element): void;
+  removed(element: Element): void;
+};
+
 /** A structure that finds elements. `now` is world time in ns: elements whose time is up are not found. */
 export type SetBackend = {
   /** The element for the key at `u8[at...]`. */
