@@ -3,8 +3,8 @@ import { bothWays } from './both-ways.ts';
 import { wildRulesets } from './wild.ts';
 
 const seed = Number(process.env.NETLOOM_SEED ?? 4711);
-const generated = Number(process.env.NETLOOM_RULESETS ?? 40);
-const packetsPerRuleset = Number(process.env.NETLOOM_PACKETS ?? 200);
+const generated = Number(process.env.NETLOOM_RULESETS ?? 30);
+const packetsPerRuleset = Number(process.env.NETLOOM_PACKETS ?? 60);
 
 test('compiled chains treat every packet as the interpreter does, and count the same', async () => {
   const report = await bothWays({ seed, generated, texts: wildRulesets(), packetsPerRuleset });

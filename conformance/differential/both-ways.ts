@@ -136,7 +136,6 @@ export async function bothWays(plan: BothPlan): Promise<BothReport> {
         if (reason === '') report.compiled++;
         else {
           report.interpreted++;
-          if (process.env.NETLOOM_EXPLAIN && reason !== 'few packets so far') console.log(reason, render2(ruleset));
           const key = reason.replaceAll(chain.name, '...');
           report.reasons.set(key, (report.reasons.get(key) ?? 0) + 1);
         }
@@ -161,5 +160,3 @@ function loadable(both: Both, ruleset: GeneratedRuleset): GeneratedRuleset {
   }
   return { ...ruleset, chains };
 }
-
-const render2 = (r: GeneratedRuleset | string): string => (typeof r === 'string' ? r : render(r));

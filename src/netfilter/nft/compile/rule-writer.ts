@@ -157,9 +157,9 @@ export class RuleWriter {
   /** The rule is over; what follows is where its `next` leads. */
   end(): void {
     if (!this.#dead) this.#meet();
+    else if (this.#next.from.length === 0) this.#over = true;
     this.asm.place(this.#next);
     if (this.#nextKnown !== undefined) this.#known = this.#nextKnown;
-    else this.#over = true;
   }
 
   /** The chain goes on with the program whose number lies at `link`, if any, or ends. */
