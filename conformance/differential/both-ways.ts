@@ -41,7 +41,7 @@ function state(peer: NetloomPeer): string {
 function connections(host: Host): string {
   const out: string[] = [];
   host.conntrack.forEach((ct) => {
-    out.push(`${describe(host.conntrack, ct)} mark=${ct.mark} status=${ct.status}`);
+    out.push(`${describe(ct)} mark=${ct.mark} status=${ct.status}`);
   });
   return out.sort().join('\n');
 }
