@@ -1,6 +1,7 @@
 /** The `netloom` command as a function: words in, exit code out. */
 import { Command, CommanderError } from 'commander';
 import { addBpf } from './bpf.ts';
+import { addDiff } from './diff.ts';
 import { addExpect } from './expect.ts';
 import { addLab } from './lab.ts';
 import { BAD_INPUT, OK } from './output.ts';
@@ -18,6 +19,7 @@ Examples:
   netloom expect rules.v4 'lan 10.0.0.7 -> 203.0.113.9:443' --save office.yml
   netloom test office.yml --junit results.xml
   netloom replay nftables.conf capture.pcapng
+  netloom diff rules.v4 nftables.conf
   netloom run lab.yml gateway -- nft list ruleset
   netloom nft -c -f nftables.conf
   netloom bpf verify xdp_filter.o
@@ -36,6 +38,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   addTry(program);
   addExpect(program);
   addReplay(program);
+  addDiff(program);
   addTest(program);
   addLab(program, argv);
   addTrace(program, argv);
