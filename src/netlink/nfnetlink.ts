@@ -14,6 +14,7 @@ import { type Message, parseMessages } from '../wire/netlink/message.ts';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from '../wire/uapi/netlink.ts';
 import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from '../wire/uapi/nfnetlink.ts';
 import { ackMessage, doneMessage } from './ack.ts';
+import { MulticastGroups } from './multicast.ts';
 
 const NFGENMSG_LENGTH = 4;
 const NFNL_BATCH_GENID = 1;
@@ -42,10 +43,17 @@ export function parseRequest(m: Message): Request {
 export class Nfnetlink {
   readonly #nft: Nftables;
   readonly #subsystems: ReadonlyMap<number, Subsystem>;
+  /** NFNLGRP_*. */
+  readonly groups: MulticastGroups;
 
-  constructor(nft: Nftables, subsystems: ReadonlyMap<number, Subsystem> = new Map()) {
+  constructor(
+    nft: Nftables,
+    subsystems: ReadonlyMap<number, Subsystem> = new Map(),
+    groups: MulticastGroups = new MulticastGroups(),
+  ) {
     this.#nft = nft;
     this.#subsystems = subsystems;
+    this.groups = groups;
   }
 
   /** Takes one datagram; the answers, in order. Never throws. */

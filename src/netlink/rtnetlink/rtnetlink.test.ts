@@ -101,7 +101,7 @@ test('listeners hear of links, addresses, routes, rules and neighbours, of their
     Object.entries(u).flatMap(([k, v]) => (k.startsWith('RTM_') && v < 128 ? [[v, k] as const] : [])),
   );
   const groups = [u.RTNLGRP_LINK, u.RTNLGRP_IPV4_IFADDR, u.RTNLGRP_IPV4_ROUTE, u.RTNLGRP_IPV4_RULE, u.RTNLGRP_NEIGH];
-  const stop = rtnetlink.listen(groups, (group, m) => heard.push(`${group} ${names.get(m.type)}`));
+  const stop = rtnetlink.groups.join(groups, (m, group) => heard.push(`${group} ${names.get(m.type)}`));
   const said = (line: string): string[] => {
     heard.length = 0;
     expect(run(line)).toBe('');

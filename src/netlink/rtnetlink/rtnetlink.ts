@@ -11,6 +11,7 @@ import { type Message, parseMessages } from '../../wire/netlink/message.ts';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST, NLMSG_MIN_TYPE } from '../../wire/uapi/netlink.ts';
 import * as u from '../../wire/uapi/rtnetlink.ts';
 import { ackMessage, doneMessage } from '../ack.ts';
+import { MulticastGroups } from '../multicast.ts';
 import { addressPayload, deleteAddress, getAddresses, newAddress } from './addr.ts';
 import type { LinkView, NeighbourView, RtnetlinkHost } from './host.ts';
 import { deleteLink, getLinks, linkPayload, newLink } from './link.ts';
@@ -20,12 +21,10 @@ import { getRoute } from './route-get.ts';
 import { deleteRule, getRules, newRule, rulePayload } from './rule.ts';
 import { deleteFilter, deleteQdisc, getFilters, getQdiscs, newFilter, newQdisc } from './tc.ts';
 
-/** Gets every notification of the groups it asked for (RTNLGRP_*). */
-export type RouteGroupListener = (group: number, m: Message) => void;
-
 export class Rtnetlink {
   readonly #host: RtnetlinkHost;
-  readonly #listeners = new Map<RouteGroupListener, ReadonlySet<number>>();
+  /** RTNLGRP_*. */
+  readonly groups: MulticastGroups = new MulticastGroups();
 
   constructor(host: RtnetlinkHost) {
     this.#host = host;
@@ -54,22 +53,8 @@ export class Rtnetlink {
     this.#notify(u.RTNLGRP_NEIGH, type, () => neighbourPayload(this.#host, entry));
   }
 
-  /** Asks for notifications of groups; the function returned ends it. */
-  listen(groups: readonly number[], listener: RouteGroupListener): () => void {
-    this.#listeners.set(listener, new Set(groups));
-    return () => {
-      this.#listeners.delete(listener);
-    };
-  }
-
   #notify(group: number, type: number, payload: () => Uint8Array): void {
-    if (this.#listeners.size === 0) return;
-    let message: Message | undefined;
-    for (const [listener, groups] of this.#listeners) {
-      if (!groups.has(group)) continue;
-      message ??= { type, flags: 0, seq: 0, port: 0, payload: payload() };
-      listener(group, message);
-    }
+    this.groups.publish(group, () => ({ type, flags: 0, seq: 0, port: 0, payload: payload() }));
   }
 
   /** Takes one datagram; the answers, in order. Never throws. */

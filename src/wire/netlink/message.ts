@@ -107,7 +107,15 @@ export function request(type: number, flags: number, seq: number, payload: Uint8
  */
 export type NetlinkSocket = {
   send(datagram: Uint8Array): Message[];
+  /**
+   * Joins multicast groups (RTNLGRP_*, NFNLGRP_*): their notifications go to `receive` as they happen, until the function
+   * returned is called. Transports that cannot hear notifications leave it out.
+   */
+  join?(groups: readonly number[], receive: GroupListener): () => void;
 };
+
+/** Hears the notifications of multicast groups. Must not throw: it may be called while a packet is on its way. */
+export type GroupListener = (m: Message, group: number) => void;
 
 /** Opens netlink sockets to one host. */
 export type NetlinkTransport = {
