@@ -85,10 +85,14 @@ export function clearStack(machine: Machine, byte: number): void {
   machine.release(run);
 }
 
+const newHosts = (): AttackHost[] => MODES.map((mode) => new AttackHost(mode));
+
 /** One attacker: its hosts, and what it has seen so far. */
 export class Attack {
   readonly tally: Tally = newTally();
-  readonly #hosts: readonly AttackHost[] = MODES.map((mode) => new AttackHost(mode));
+  /** Serve the same programs in the same order, so that maps have the same ids. */
+  #hosts: readonly AttackHost[] = newHosts();
+  readonly #judge = new AttackHost();
   readonly #frames: readonly Uint8Array[];
   readonly #corpus: readonly ProgramCase[];
   readonly #seed: number;
@@ -105,7 +109,7 @@ export class Attack {
     if (spec.maps.some((m) => checkMapCreate(m, 'root') !== 0)) return undefined;
     const frozen = spec.maps.some((m) => m.frozen === true);
     const verdict = frozen
-      ? this.#hosts[0].withMaps(spec.maps, (maps) => verify({ ...spec, maps }, { mode, complexityLimit }))
+      ? this.#judge.withMaps(spec.maps, (maps) => verify({ ...spec, maps }, { mode, complexityLimit }))
       : verify(spec, { mode, complexityLimit });
     return verdict && { ...verdict, undecided: verdict.processed > complexityLimit };
   }
@@ -128,6 +132,8 @@ export class Attack {
     try {
       results = MODES.map((_, way) => this.#outcomes(c, packets, way));
     } catch (error) {
+      // Whatever threw may have left a run behind half done.
+      this.#hosts = newHosts();
       return { program: c, problem: (error as Error).message };
     }
     if (results.some((x) => x === undefined)) return undefined;

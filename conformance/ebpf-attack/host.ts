@@ -64,10 +64,6 @@ export class AttackHost {
       const loaded = this.#system.loadProgram(spec, maps, { run: this.#mode });
       try {
         return use(loaded, this.#system.machine);
-      } catch (error) {
-        // Whatever threw may have left a run behind half done.
-        this.#served = LIFETIME;
-        throw error;
       } finally {
         this.#system.unloadProgram(loaded.id);
       }

@@ -8,8 +8,8 @@ import type { Run } from '../runtime/run.ts';
 import { type Arg, helperProto } from '../verifier/helper-table.ts';
 import type { CheckedMemory } from './memory.ts';
 
-/** Bytes behind pointers whose kind says how many. */
-const SIZES: Readonly<Partial<Record<Arg['kind'], number>>> = { dynptr: 16, timer: 16, spin_lock: 4, ringbuf_mem: 1 };
+/** Bytes behind pointers whose kind says how many. A ring buffer's record may be empty. */
+const SIZES: Readonly<Partial<Record<Arg['kind'], number>>> = { dynptr: 16, timer: 16, spin_lock: 4, ringbuf_mem: 0 };
 
 /** The map that an argument names; it must be one of the machine's. */
 function mapAt(run: Run, address: bigint) {

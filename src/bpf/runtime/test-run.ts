@@ -92,7 +92,10 @@ export function testRun(
     run.ctx = ctx;
     run.packet = slot;
     run.progType = program.spec.type;
-    machine.slab.u8.set(packet, machine.slab.head(slot));
+    const head = machine.slab.head(slot);
+    // Bytes that helpers add in front are the kernel's fresh page: zero.
+    machine.slab.u8.fill(0, head - headroom, head);
+    machine.slab.u8.set(packet, head);
     machine.slab.setLen(slot, packet.length);
     return xdp ? runXdp(run, program, options) : runSkb(run, program, options);
   } finally {
