@@ -12,7 +12,7 @@ import {
   BPF_ADD_CONST,
   BPF_ADD_CONST32,
   BPF_ADD_CONST64,
-  Reg,
+  type Reg,
   S32_MAX,
   S32_MIN,
   SCALAR_VALUE,
@@ -23,7 +23,7 @@ import { lowS32, toS64 } from './scalar.ts';
 import { assignScalarId, clearScalarId, regWidth } from './scalar-id.ts';
 import { operatorText } from './text.ts';
 import { tnumSubregIsConst } from './tnum.ts';
-import { setKnown, setUnknown } from './values.ts';
+import { immediate, setKnown, setUnknown } from './values.ts';
 
 /** Fields and initialisation of the registers were checked. */
 export function walkAlu(v: Verifier, insn: Insn): void {
@@ -43,7 +43,7 @@ export function walkAlu(v: Verifier, insn: Insn): void {
     return;
   }
   if (op === BPF_MOV) return walkMov(v, insn, dst, is64);
-  const src = operand(v, insn);
+  const src = (insn.code & BPF_X) !== 0 ? v.regs[insn.src] : immediate(v, insn);
   const ptr = dst.type !== SCALAR_VALUE ? dst : undefined;
   if (src.type !== SCALAR_VALUE) {
     if (ptr !== undefined) {
@@ -67,14 +67,6 @@ export function walkAlu(v: Verifier, insn: Insn): void {
   aluScalar(op, is64, dst, operand1);
   noteContradiction(v, dst, 'alu');
   linkSum(v, op, is64, dst, operand1);
-}
-
-/** Immediate operands stand in a register of their own. */
-function operand(v: Verifier, insn: Insn): Reg {
-  if ((insn.code & BPF_X) !== 0) return v.regs[insn.src];
-  const known = new Reg();
-  setKnown(v, known, BigInt.asUintN(64, BigInt(insn.imm)));
-  return known;
 }
 
 /** After `r1 = r2; r1 += 4` a comparison of one still tells about the other: the distance is kept beside the id. */
@@ -101,7 +93,8 @@ function forkOnSign(v: Verifier, op: number, dst: Reg, src: Reg): void {
 
 function walkMov(v: Verifier, insn: Insn, dst: Reg, is64: boolean): void {
   if ((insn.code & BPF_X) === 0) {
-    setKnown(v, dst, BigInt.asUintN(64, BigInt(is64 ? insn.imm : insn.imm >>> 0)));
+    if (is64 || insn.imm >= 0) dst.copy(immediate(v, insn));
+    else setKnown(v, dst, BigInt(insn.imm >>> 0));
     return;
   }
   const src = v.regs[insn.src];

@@ -3,6 +3,7 @@
  * allowed for includes what is there now.
  */
 import type { Verifier } from './env.ts';
+import type { IdMap } from './id-map.ts';
 import {
   BPF_ADD_CONST,
   baseType,
@@ -38,33 +39,9 @@ import { setUnknown } from './values.ts';
  */
 export type Closeness = 'loose' | 'within' | 'exact';
 
-/** Ids of the recorded state, and what they are called in the present one. */
-class IdMap {
-  /** Names of scalars without an id; nobody sees them. */
-  #nameless: number;
-  constructor(v: Verifier) {
-    this.#nameless = v.idGenerator;
-  }
-  /** Pairs of a recorded id and a present one: few, and a map for each comparison would cost more than it finds. */
-  readonly #pairs: number[] = [];
-  same(old: number, cur: number): boolean {
-    if ((old === 0) !== (cur === 0)) return false;
-    if (old === 0) return true;
-    const pairs = this.#pairs;
-    for (let i = 0; i < pairs.length; i += 2) {
-      if (pairs[i] === old) return pairs[i + 1] === cur;
-      if (pairs[i + 1] === cur) return false;
-    }
-    pairs.push(old, cur);
-    return true;
-  }
-  /** A scalar without an id stands alone, and may not stand for two linked ones. */
-  sameScalar(old: number, cur: number): boolean {
-    return this.same(old === 0 ? ++this.#nameless : old, cur === 0 ? ++this.#nameless : cur);
-  }
-}
-
-function rangeWithin(old: Reg, cur: Reg): boolean {
+/** Every value that `cur` may have, `old` may have too. */
+function within(old: Reg, cur: Reg): boolean {
+  if (old.shares(cur)) return true;
   return (
     old.umin <= cur.umin &&
     old.umax >= cur.umax &&
@@ -73,29 +50,18 @@ function rangeWithin(old: Reg, cur: Reg): boolean {
     old.u32min <= cur.u32min &&
     old.u32max >= cur.u32max &&
     old.s32min <= cur.s32min &&
-    old.s32max >= cur.s32max
+    old.s32max >= cur.s32max &&
+    tnumIn(old, cur)
   );
 }
 
 /** Everything but ids, precision and the range of values. */
 function sameKind(a: Reg, b: Reg): boolean {
-  return (
-    a.type === b.type &&
-    a.off === b.off &&
-    a.range === b.range &&
-    a.memSize === b.memSize &&
-    a.map === b.map &&
-    a.mapUid === b.mapUid &&
-    a.frame === b.frame &&
-    a.subprog === b.subprog &&
-    a.btfName === b.btfName &&
-    a.dynptrKind === b.dynptrKind &&
-    a.dynptrFirst === b.dynptrFirst &&
-    a.dynptrId === b.dynptrId
-  );
+  return a.shares(b) || (a.type === b.type && a.off === b.off && a.range === b.range && a.samePointee(b));
 }
 
 export function sameValues(a: Reg, b: Reg): boolean {
+  if (a.shares(b)) return true;
   return (
     a.value === b.value &&
     a.mask === b.mask &&
@@ -137,20 +103,14 @@ function regSafe(v: Verifier, old: Reg, cur: Reg, ids: IdMap, how: Closeness): b
       if ((old.id & BPF_ADD_CONST) !== 0 && old.off !== cur.off) return false;
       if (!ids.sameScalar(old.id & ~BPF_ADD_CONST, cur.id & ~BPF_ADD_CONST)) return false;
     }
-    return rangeWithin(old, cur) && tnumIn(old, cur);
+    return within(old, cur);
   }
   if (RANGED.has(type))
-    return (
-      sameKind(old, cur) &&
-      rangeWithin(old, cur) &&
-      tnumIn(old, cur) &&
-      ids.same(old.id, cur.id) &&
-      ids.same(old.refId, cur.refId)
-    );
+    return sameKind(old, cur) && within(old, cur) && ids.same(old.id, cur.id) && ids.same(old.refId, cur.refId);
   if (isPacketPointer(old.type)) {
     // Negative ranges are marks, not lengths.
     if (old.range < 0 || cur.range < 0 ? old.range !== cur.range : old.range > cur.range) return false;
-    return old.off === cur.off && ids.same(old.id, cur.id) && rangeWithin(old, cur) && tnumIn(old, cur);
+    return old.off === cur.off && ids.same(old.id, cur.id) && within(old, cur);
   }
   if (type === PTR_TO_STACK) return identical(old, cur, ids);
   if (type === PTR_TO_ARENA) return true;
@@ -160,7 +120,7 @@ function regSafe(v: Verifier, old: Reg, cur: Reg, ids: IdMap, how: Closeness): b
 const EMPTY_SLOT_TYPES = 0;
 
 /** The scalar that a load of the whole slot would give; undefined when it gives none. */
-function scalarOf(v: Verifier, slot: StackSlot | undefined, scratch: Reg): Reg | undefined {
+function scalarOf(v: Verifier, slot: StackSlot | undefined): Reg | undefined {
   if (slot === undefined) return undefined;
   if (slot.types === 0x11111111 && slot.reg.type === SCALAR_VALUE) return slot.reg;
   let misc = true;
@@ -169,21 +129,20 @@ function scalarOf(v: Verifier, slot: StackSlot | undefined, scratch: Reg): Reg |
     misc = type === STACK_MISC || (type === STACK_INVALID && v.allowPtrLeaks);
   }
   if (!misc || slot.types === EMPTY_SLOT_TYPES) return undefined;
-  setUnknown(v, scratch);
-  return scratch;
+  const unknown = new Reg();
+  setUnknown(v, unknown);
+  return unknown;
 }
 
 function stackSafe(v: Verifier, old: FuncState, cur: FuncState, ids: IdMap, how: Closeness): boolean {
-  const scratchOld = new Reg();
-  const scratchCur = new Reg();
   for (let spi = 0; spi < old.stack.length; spi++) {
     const a = old.stack[spi];
     const b = cur.stack[spi];
     if (how === 'exact') {
       if (a.types !== (b?.types ?? 0)) return false;
     } else if (a.types !== 0) {
-      const oldScalar = scalarOf(v, a, scratchOld);
-      const curScalar = scalarOf(v, b, scratchCur);
+      const oldScalar = scalarOf(v, a);
+      const curScalar = scalarOf(v, b);
       if (oldScalar !== undefined && curScalar !== undefined) {
         if (!regSafe(v, oldScalar, curScalar, ids, how)) return false;
         continue;
@@ -235,7 +194,7 @@ function refsSame(old: State, cur: State, ids: IdMap): boolean {
 export function statesEqual(v: Verifier, old: State, cur: State, how: Closeness): boolean {
   if (old.depth !== cur.depth || old.inSleepable !== cur.inSleepable) return false;
   if (old.speculative && !cur.speculative) return false;
-  const ids = new IdMap(v);
+  const ids = v.ids.start(v.idGenerator);
   if (!refsSame(old, cur, ids)) return false;
   for (let f = 0; f <= old.depth; f++) {
     const a = old.frames[f];

@@ -4,11 +4,13 @@
  */
 import { BPF_COMPLEXITY_LIMIT_INSNS, classOf, type Insn, MAX_BPF_STACK } from '../insn.ts';
 import type { LineInfo, MapInfo, ProgramSpec } from '../program.ts';
+import { IdMap } from './id-map.ts';
 import { LiveStack } from './live-stack.ts';
 import type { Log } from './log.ts';
 import type { LoopVisit } from './loops.ts';
 import type { Reg } from './reg.ts';
 import type { FuncState, State, Step } from './state.ts';
+import { Tracked } from './tracked.ts';
 
 /** Who loads the program: all capabilities; CAP_BPF and CAP_NET_ADMIN without CAP_PERFMON; nobody. */
 export type Mode = 'root' | 'netadmin' | 'unpriv';
@@ -148,6 +150,10 @@ export class Verifier {
   changesPacketData = false;
   /** Unknown scalars move pointers that must be masked: states differ by every number. */
   exploreAluLimits = false;
+  readonly tracked: Tracked = new Tracked();
+  readonly ids: IdMap = new IdMap();
+  /** Registers that hold the constants that instructions name. */
+  readonly immediates: Map<number, Reg> = new Map();
   readonly ctxRead: Set<number> = new Set();
   readonly ctxWritten: Set<number> = new Set();
   readonly helpers: Set<number> = new Set();

@@ -14,10 +14,10 @@ import { pushBranch } from './paths.ts';
 import { markPrecise } from './precision.ts';
 import { findPreviousEntry, widen } from './prune.ts';
 import { leaksPointer } from './read.ts';
-import { baseType, mayBeNull, PTR_TO_BTF_ID, Reg, SCALAR_VALUE } from './reg.ts';
+import { baseType, mayBeNull, PTR_TO_BTF_ID, type Reg, SCALAR_VALUE } from './reg.ts';
 import { pushMispredicted } from './sanitize.ts';
 import { lowU32 } from './scalar.ts';
-import { setKnown } from './values.ts';
+import { immediate } from './values.ts';
 
 /** The value in the view of the comparison when it is constant. */
 function constant(reg: Reg, is32: boolean): bigint | undefined {
@@ -62,8 +62,7 @@ export function walkConditional(v: Verifier, insn: Insn): number {
     if (!(isAnyPacketPointer(dst) && isAnyPacketPointer(src)) && leaksPointer(v, src))
       v.reject(EACCES, `R${insn.src} pointer comparison prohibited`);
   } else {
-    src = new Reg();
-    setKnown(v, src, BigInt.asUintN(64, BigInt(insn.imm)));
+    src = immediate(v, insn);
   }
   const target = jumpTarget(insn, v.insn);
   const taken = outcome(dst, src, op, is32);

@@ -6,11 +6,10 @@ import { BPF_ADD_CONST, BPF_ADD_CONST32, Reg, SCALAR_VALUE } from './reg.ts';
 import { markKnown } from './scalar.ts';
 import { idBase } from './scalar-id.ts';
 import type { State } from './state.ts';
+import { SLOT } from './tracked.ts';
 
 /** So many are remembered for walking back; the others lose their id. */
 const MAX_LINKED = 6;
-/** Slots are numbered behind the registers. */
-export const SLOT = 16;
 
 /** Adds (frame, regno or SLOT + spi) pairs of the scalars with this id to `linked`. */
 export function collectLinked(v: Verifier, id: number, linked: number[]): void {

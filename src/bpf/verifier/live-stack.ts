@@ -13,7 +13,7 @@ import type { State } from './state.ts';
 const WORDS = 2;
 
 /** One chain of call sites, down to the subprogram that runs at its end. */
-class Instance {
+export class Instance {
   readonly outer: Instance | undefined;
   readonly callsite: number;
   readonly depth: number;
@@ -46,9 +46,16 @@ export class LiveStack {
   readonly #instances = new Map<string, Instance>();
   /** Whole slots written by the instruction being walked: word pairs by frame. */
   readonly #written = new Uint32Array(8 * WORDS);
+  #wrote = false;
   #current: Instance | undefined;
 
   instance(v: Verifier, state: State, depth: number): Instance {
+    const frame = state.frames[depth];
+    frame.instance ??= this.#find(v, state, depth);
+    return frame.instance;
+  }
+
+  #find(v: Verifier, state: State, depth: number): Instance {
     let key = '';
     for (let i = 0; i <= depth; i++) key += `${state.frames[i].callsite},${state.frames[i].subprog};`;
     let found = this.#instances.get(key);
@@ -65,7 +72,9 @@ export class LiveStack {
   /** An instruction is about to be walked. */
   begin(v: Verifier): void {
     this.#current = this.instance(v, v.state, v.state.depth);
+    if (!this.#wrote) return;
     this.#written.fill(0);
+    this.#wrote = false;
   }
 
   /** It was walked: what it wrote on this path. */
@@ -75,6 +84,11 @@ export class LiveStack {
     const i = pc - at.start;
     if (i < 0 || i >= at.length) return;
     const first = at.visited[i] === 0;
+    if (first && !this.#wrote) {
+      at.visited[i] = 1;
+      this.#current = undefined;
+      return;
+    }
     at.visited[i] = 1;
     for (let f = 0; f <= at.depth; f++) {
       for (let w = 0; w < WORDS; w++) {
@@ -96,6 +110,7 @@ export class LiveStack {
   }
 
   write(frame: number, spi: number): void {
+    this.#wrote = true;
     this.#written[frame * WORDS + (spi >>> 5)] |= 1 << (spi & 31);
   }
 

@@ -10,6 +10,7 @@ import type { State } from './state.ts';
 
 /** What is open about one loop. */
 export type LoopVisit = {
+  readonly name: string;
   /** The first state recorded in it; when no path goes on from there, the loop has been walked. */
   entry: State | undefined;
   backEdges: { readonly to: State; readonly from: State }[];
@@ -36,24 +37,24 @@ function log(v: Verifier, what: string, loop: string): void {
 
 /** A state was recorded. */
 export function enterLoop(v: Verifier, recorded: State): void {
-  const loop = loopOf(v, recorded);
-  if (loop === undefined) return;
-  let visit = v.loopVisits.get(loop);
+  const name = loopOf(v, recorded);
+  if (name === undefined) return;
+  let visit = v.loopVisits.get(name);
   if (visit === undefined) {
-    visit = { entry: undefined, backEdges: [] };
-    v.loopVisits.set(loop, visit);
+    visit = { name, entry: undefined, backEdges: [] };
+    v.loopVisits.set(name, visit);
   }
+  recorded.loop = visit;
   if (visit.entry !== undefined) return;
   visit.entry = recorded;
-  log(v, 'enter', loop);
+  log(v, 'enter', name);
 }
 
 /** All paths from a recorded state have ended. */
 export function leaveLoop(v: Verifier, recorded: State): void {
-  const loop = loopOf(v, recorded);
-  const visit = loop === undefined ? undefined : v.loopVisits.get(loop);
-  if (loop === undefined || visit?.entry !== recorded) return;
-  log(v, 'exit', loop);
+  const visit = recorded.loop;
+  if (visit?.entry !== recorded) return;
+  log(v, 'exit', visit.name);
   visit.entry = undefined;
   let changed = true;
   for (let round = 0; changed; round++) {
@@ -69,17 +70,15 @@ export function leaveLoop(v: Verifier, recorded: State): void {
 }
 
 /** What paths from this state depend on may not be known yet. */
-export function marksIncomplete(v: Verifier, state: State): boolean {
-  const loop = loopOf(v, state);
-  return loop !== undefined && (v.loopVisits.get(loop)?.backEdges.length ?? 0) > 0;
+export function marksIncomplete(recorded: State): boolean {
+  return recorded.loop !== undefined && recorded.loop.backEdges.length > 0;
 }
 
 /** The path of `from` ends where `to` was recorded in the same loop. */
 export function addBackEdge(v: Verifier, to: State, from: State): void {
-  const loop = loopOf(v, to);
-  const visit = loop === undefined ? undefined : v.loopVisits.get(loop);
-  if (loop === undefined || visit === undefined) return;
-  log(v, 'backedge', loop);
+  const visit = to.loop;
+  if (visit === undefined) return;
+  log(v, 'backedge', visit.name);
   visit.backEdges.unshift({ to, from });
   v.statesKept++;
   v.peakStates = Math.max(v.peakStates, v.statesKept);

@@ -26,74 +26,19 @@ import {
   BPF_X,
   classOf,
   type Insn,
+  MAX_BPF_STACK,
 } from '../insn.ts';
 import { callsSyncCallback } from './call/kinds.ts';
 import { isConditional, isExit, isMayGoto } from './cfg.ts';
 import { isPseudoCall } from './check-insn.ts';
 import type { Verifier } from './env.ts';
-import { SLOT } from './linked.ts';
 import { SCALAR_VALUE } from './reg.ts';
 import type { State, Step } from './state.ts';
 import { stateText } from './state-text.ts';
+import type { Tracked } from './tracked.ts';
 
 const ARGUMENTS = 0b111110;
-
-/** Registers and slots still to be traced, by frame. */
-class Tracked {
-  frame: number;
-  readonly regs: number[] = [0, 0, 0, 0, 0, 0, 0, 0, 0];
-  readonly #slots: (Set<number> | undefined)[] = [];
-  constructor(frame: number) {
-    this.frame = frame;
-  }
-  slots(frame: number): Set<number> {
-    let slots = this.#slots[frame];
-    if (slots === undefined) {
-      slots = new Set();
-      this.#slots[frame] = slots;
-    }
-    return slots;
-  }
-  has(reg: number): boolean {
-    return (this.regs[this.frame] & (1 << reg)) !== 0;
-  }
-  add(reg: number, frame: number = this.frame): void {
-    // The frame pointer is a constant.
-    if (reg < 10) this.regs[frame] |= 1 << reg;
-  }
-  /** Also the frame pointer: stored or compared, it is not looked through. */
-  addAny(reg: number): void {
-    this.regs[this.frame] |= 1 << reg;
-  }
-  drop(reg: number, frame: number = this.frame): void {
-    this.regs[frame] &= ~(1 << reg);
-  }
-  get empty(): boolean {
-    for (let f = this.frame; f >= 0; f--) if (this.regs[f] !== 0 || this.slots(f).size > 0) return false;
-    return true;
-  }
-  /** Linked registers: one precise, all precise. */
-  sync(step: Step | undefined): void {
-    const linked = step?.linked;
-    if (linked === undefined) return;
-    let any = false;
-    for (let i = 0; i < linked.length && !any; i += 2)
-      any =
-        linked[i + 1] < SLOT
-          ? (this.regs[linked[i]] & (1 << linked[i + 1])) !== 0
-          : this.slots(linked[i]).has(linked[i + 1] - SLOT);
-    if (!any) return;
-    for (let i = 0; i < linked.length; i += 2)
-      if (linked[i + 1] < SLOT) this.add(linked[i + 1], linked[i]);
-      else this.slots(linked[i]).add(linked[i + 1] - SLOT);
-  }
-  text(frame: number = this.frame): { regs: string; slots: string } {
-    const regs: string[] = [];
-    for (let i = 0; i <= 10; i++) if ((this.regs[frame] & (1 << i)) !== 0) regs.push(`r${i}`);
-    const slots = [...this.slots(frame)].sort((a, b) => a - b).map((s) => `-${(s + 1) * 8}`);
-    return { regs: regs.join(','), slots: slots.join(',') };
-  }
-}
+const SLOTS: number = MAX_BPF_STACK / 8;
 
 /** Walks back over one instruction. False: what the value came from cannot be told. */
 function backOver(v: Verifier, pc: number, later: number, step: Step | undefined, t: Tracked): boolean {
@@ -125,7 +70,7 @@ function backOverInsn(v: Verifier, insn: Insn, pc: number, later: number, step: 
         return backOverLoad(dst, step, t);
       // Storing through a register that is traced: a pointer made from a difference of pointers.
       if (t.has(dst)) return false;
-      if (step === undefined || step.spi < 0 || !t.slots(step.frame).delete(step.spi)) return true;
+      if (step === undefined || step.spi < 0 || !t.dropSlot(step.frame, step.spi)) return true;
       if (classOf(insn) === BPF_STX) t.addAny(src);
       return true;
     case BPF_JMP:
@@ -146,7 +91,7 @@ function backOverLoad(dst: number, step: Step | undefined, t: Tracked): boolean 
   if (!t.has(dst)) return true;
   t.drop(dst);
   // Only what was spilled can be traced further; other memory is not tracked.
-  if (step !== undefined && step.spi >= 0) t.slots(step.frame).add(step.spi);
+  if (step !== undefined && step.spi >= 0) t.addSlot(step.frame, step.spi);
   return true;
 }
 
@@ -161,7 +106,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
       if (later !== pc + 1 || t.frame > 0) {
         // Out of the called function, to its caller: arguments stand in the caller's registers.
         if (t.frame === 0) return false;
-        if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots(t.frame).size > 0) return false;
+        if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.anySlot(t.frame)) return false;
         const args = t.regs[t.frame];
         t.regs[t.frame] = 0;
         t.frame--;
@@ -173,7 +118,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
     if (callsSyncCallback(insn, v.spec) && pc !== later - 1) {
       // Into the callback from the helper: its arguments are the helper's making.
       if (t.frame === 0) return false;
-      if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.slots(t.frame).size > 0) return false;
+      if ((t.regs[t.frame] & ~ARGUMENTS) !== 0 || t.anySlot(t.frame)) return false;
       t.regs[t.frame] = 0;
       t.frame--;
       return true;
@@ -192,8 +137,7 @@ function backOverJump(v: Verifier, insn: Insn, pc: number, later: number, t: Tra
     const result = fromCall && t.has(0);
     t.drop(0);
     t.frame++;
-    t.regs[t.frame] = 0;
-    t.slots(t.frame).clear();
+    t.clear(t.frame);
     if (result) t.add(0);
     return true;
   }
@@ -231,11 +175,10 @@ function markIn(state: State, t: Tracked, f: number): boolean {
   let fresh = false;
   const frame = state.frames[f];
   if (frame === undefined) {
-    t.regs[f] = 0;
-    t.slots(f).clear();
+    t.clear(f);
     return false;
   }
-  for (let i = 0; i <= 10; i++) {
+  for (let i = 0; t.regs[f] >>> i !== 0; i++) {
     if ((t.regs[f] & (1 << i)) === 0) continue;
     const reg = frame.regs[i];
     if (reg.type !== SCALAR_VALUE || reg.precise) t.drop(i, f);
@@ -244,9 +187,10 @@ function markIn(state: State, t: Tracked, f: number): boolean {
       fresh = true;
     }
   }
-  for (const spi of [...t.slots(f)]) {
+  for (let spi = 0; spi < SLOTS && t.anySlot(f); spi++) {
+    if (!t.hasSlot(f, spi)) continue;
     const slot = frame.stack[spi];
-    if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.slots(f).delete(spi);
+    if (slot === undefined || !slot.spilledScalar || slot.reg.precise) t.dropSlot(f, spi);
     else {
       slot.reg.precise = true;
       fresh = true;
@@ -323,7 +267,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
 /** The scalar in this register of the current frame is needed exactly. */
 export function markPrecise(v: Verifier, regno: number): void {
   if (!v.bpfCapable || v.regs[regno].type !== SCALAR_VALUE) return;
-  const t = new Tracked(v.state.depth);
+  const t = v.tracked.start(v.state.depth);
   t.add(regno);
   trace(v, v.state, t, v.insn);
 }
@@ -331,29 +275,27 @@ export function markPrecise(v: Verifier, regno: number): void {
 /** The scalar spilled to this slot is needed exactly. */
 export function markSlotPrecise(v: Verifier, frame: number, spi: number): void {
   if (!v.bpfCapable) return;
-  const t = new Tracked(v.state.depth);
-  t.slots(frame).add(spi);
+  const t = v.tracked.start(v.state.depth);
+  t.addSlot(frame, spi);
   trace(v, v.state, t, v.insn);
+}
+
+function logPropagating(v: Verifier, t: Tracked, frame: number): void {
+  const { regs, slots } = t.text(frame);
+  const names = [regs, slots.replace(/-/g, 'fp-')].filter((text) => text !== '');
+  if (names.length > 0) v.log.write(`frame ${frame}: propagating ${names.join(',')}\n`);
 }
 
 /** `state` ends where `old` was recorded: what `old` needs exactly, the path of `state` needs too. True: something new. */
 export function propagatePrecision(v: Verifier, old: State, state: State): boolean {
   if (!v.bpfCapable) return false;
-  const t = new Tracked(old.depth);
+  const t = v.tracked.start(old.depth);
   for (let f = old.depth; f >= 0; f--) {
-    const names: string[] = [];
-    const frame = old.frames[f];
-    for (let i = 0; i < 10; i++) {
-      if (frame.regs[i].type !== SCALAR_VALUE || !frame.regs[i].precise) continue;
-      t.add(i, f);
-      names.push(`r${i}`);
-    }
-    frame.stack.forEach((slot, spi) => {
-      if (!slot.spilledScalar || !slot.reg.precise) return;
-      t.slots(f).add(spi);
-      names.push(`fp-${(spi + 1) * 8}`);
-    });
-    if (names.length > 0 && v.log.everyPath) v.log.write(`frame ${f}: propagating ${names.join(',')}\n`);
+    const { regs, stack } = old.frames[f];
+    for (let i = 0; i < 10; i++) if (regs[i].precise && regs[i].type === SCALAR_VALUE) t.add(i, f);
+    for (let spi = 0; spi < stack.length; spi++)
+      if (stack[spi].reg.precise && stack[spi].spilledScalar) t.addSlot(f, spi);
+    if (v.log.everyPath) logPropagating(v, t, f);
   }
   if (t.empty) return false;
   return trace(v, state, t, state.insn);

@@ -147,7 +147,7 @@ export function stateVisited(v: Verifier): boolean {
         found = 'miss';
       }
     } else {
-      const open = marksIncomplete(v, old);
+      const open = marksIncomplete(old);
       if (!old.cleaned && !open) clean(v, old);
       if (!statesEqual(v, old, cur, open ? 'within' : 'loose')) found = 'miss';
       else found = open ? 'loop' : 'hit';

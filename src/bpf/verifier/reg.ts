@@ -59,16 +59,53 @@ export const BPF_ADD_CONST: number = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 export const BEYOND_PKT_END = -2;
 export const AT_PKT_END = -1;
 
+/** What a pointer or object points to or is, where its type does not say it all. Never changed, only replaced. */
+type Pointee = {
+  /** PTR_TO_MEM and PTR_TO_BUF: bytes there. */
+  readonly memSize: number;
+  /** Map pointers and values. */
+  readonly map: MapInfo | undefined;
+  /** Inner maps: differs for values of different lookups of one outer map. */
+  readonly mapUid: number;
+  /** PTR_TO_STACK: number of the frame pointed into; callbacks: depth of inlined calls. */
+  readonly frame: number;
+  /** PTR_TO_FUNC: the subprogram. */
+  readonly subprog: number;
+  /** PTR_TO_BTF_ID: name of the kernel struct. */
+  readonly btfName: string;
+  /** Dynptr slots and CONST_PTR_TO_DYNPTR: 'local', 'ringbuf', 'skb', 'xdp', 'skb_meta'; '' for none. */
+  readonly dynptrKind: string;
+  readonly dynptrFirst: boolean;
+  readonly dynptrId: number;
+  /** Iterator slots. */
+  readonly iterKind: string;
+  readonly iterActive: boolean;
+  readonly iterDepth: number;
+};
+
+const NOTHING: Pointee = {
+  memSize: 0,
+  map: undefined,
+  mapUid: 0,
+  frame: 0,
+  subprog: -1,
+  btfName: '',
+  dynptrKind: '',
+  dynptrFirst: false,
+  dynptrId: 0,
+  iterKind: '',
+  iterActive: false,
+  iterDepth: 0,
+};
+
 /**
- * One register. For a scalar the tnum and the bounds describe the value; for a pointer they describe its variable offset,
- * and `off` is the fixed offset beside it.
+ * What registers hold. Copies of a register share their contents until one of them changes: a state is copied at every
+ * branch, and most of it is never touched again.
  */
-export class Reg {
-  /** Kind and flags. */
+class Contents {
+  shared = false;
   type: number = NOT_INIT;
-  /** Fixed offset of a pointer, signed 32 bits; the distance of a linked scalar. */
   off = 0;
-  /** tnum: bits known to be one, and bits not known. */
   value = 0n;
   mask: bigint = U64_MAX;
   umin = 0n;
@@ -79,91 +116,310 @@ export class Reg {
   u32max: number = U32_MAX;
   s32min: number = S32_MIN;
   s32max: number = S32_MAX;
-  /** Equal ids: the same value (scalars), or the same origin (pointers); 0 for none. */
   id = 0;
-  /** The acquired reference this came from; 0 for none. */
   refId = 0;
-  /** The exact value matters for safety: pruning must compare it. */
-  precise = false;
-  /** Packet pointers: bytes behind the pointer known to be there. */
   range = 0;
-  /** PTR_TO_MEM and PTR_TO_BUF: bytes there. */
-  memSize = 0;
-  /** Map pointers and values. */
-  map: MapInfo | undefined = undefined;
-  /** Inner maps: differs for values of different lookups of one outer map. */
-  mapUid = 0;
-  /** PTR_TO_STACK: number of the frame pointed into; callbacks: depth of inlined calls. */
-  frame = 0;
-  /** PTR_TO_FUNC: the subprogram. */
-  subprog = -1;
-  /** PTR_TO_BTF_ID: name of the kernel struct. */
-  btfName = '';
-  /** Dynptr slots and CONST_PTR_TO_DYNPTR: 'local', 'ringbuf', 'skb', 'xdp', 'skb_meta'; '' for none. */
-  dynptrKind = '';
-  dynptrFirst = false;
-  dynptrId = 0;
-  /** Iterator slots. */
-  iterKind = '';
-  iterActive = false;
-  iterDepth = 0;
+  pointee: Pointee = NOTHING;
+
+  own(): Contents {
+    const c = new Contents();
+    c.type = this.type;
+    c.off = this.off;
+    c.value = this.value;
+    c.mask = this.mask;
+    c.umin = this.umin;
+    c.umax = this.umax;
+    c.smin = this.smin;
+    c.smax = this.smax;
+    c.u32min = this.u32min;
+    c.u32max = this.u32max;
+    c.s32min = this.s32min;
+    c.s32max = this.s32max;
+    c.id = this.id;
+    c.refId = this.refId;
+    c.range = this.range;
+    c.pointee = this.pointee;
+    return c;
+  }
+
+  /** To be given to several registers. */
+  share(): Contents {
+    this.shared = true;
+    return this;
+  }
+}
+
+/** Not initialised, and an unknown scalar: what most registers hold most of the time. */
+const UNINIT: Contents = new Contents().share();
+const UNKNOWN: Contents = unknownContents();
+
+function unknownContents(): Contents {
+  const c = new Contents();
+  c.type = SCALAR_VALUE;
+  return c.share();
+}
+
+/**
+ * One register or stack slot. For a scalar the tnum and the bounds describe the value; for a pointer they describe its
+ * variable offset, and `off` is the fixed offset beside it.
+ */
+export class Reg {
+  #c: Contents;
+  /** The exact value matters for safety: pruning must compare it. Each copy's own. */
+  precise = false;
+
+  constructor(c: Contents = UNINIT) {
+    this.#c = c;
+  }
+
+  /** The contents, to be changed. */
+  #own(): Contents {
+    if (this.#c.shared) this.#c = this.#c.own();
+    return this.#c;
+  }
+
+  #point(change: Partial<Pointee>): void {
+    this.#own().pointee = { ...this.#c.pointee, ...change };
+  }
 
   /** Copies everything from `from`. */
   copy(from: Reg): void {
-    this.type = from.type;
-    this.off = from.off;
-    this.value = from.value;
-    this.mask = from.mask;
-    this.umin = from.umin;
-    this.umax = from.umax;
-    this.smin = from.smin;
-    this.smax = from.smax;
-    this.u32min = from.u32min;
-    this.u32max = from.u32max;
-    this.s32min = from.s32min;
-    this.s32max = from.s32max;
-    this.id = from.id;
-    this.refId = from.refId;
+    this.#c = from.#c.share();
     this.precise = from.precise;
-    this.range = from.range;
-    this.memSize = from.memSize;
-    this.map = from.map;
-    this.mapUid = from.mapUid;
-    this.frame = from.frame;
-    this.subprog = from.subprog;
-    this.btfName = from.btfName;
-    this.dynptrKind = from.dynptrKind;
-    this.dynptrFirst = from.dynptrFirst;
-    this.dynptrId = from.dynptrId;
-    this.iterKind = from.iterKind;
-    this.iterActive = from.iterActive;
-    this.iterDepth = from.iterDepth;
   }
 
   clone(): Reg {
-    const r = new Reg();
-    r.copy(this);
+    const r = new Reg(this.#c.share());
+    r.precise = this.precise;
     return r;
+  }
+
+  /** Certainly equal but for precision; two registers of equal contents need not share them. */
+  shares(other: Reg): boolean {
+    return this.#c === other.#c;
+  }
+
+  /** Holds nothing that may be read. */
+  reset(): void {
+    this.#c = UNINIT;
+    this.precise = false;
+  }
+
+  /** A scalar of which nothing is known. */
+  forget(): void {
+    this.#c = UNKNOWN;
+    this.precise = false;
+  }
+
+  /** Tnum and bounds are this value: as an unsigned and as a signed number, and its low word. */
+  setConst(unsigned: bigint, signed: bigint, low: number): void {
+    const c = this.#own();
+    c.value = unsigned;
+    c.mask = 0n;
+    c.umin = c.umax = unsigned;
+    c.smin = c.smax = signed;
+    c.u32min = c.u32max = low;
+    c.s32min = c.s32max = low | 0;
   }
 
   /** Forgets everything but the bounds and tnum. */
   clearPointer(): void {
-    this.off = 0;
-    this.id = 0;
-    this.refId = 0;
-    this.range = 0;
-    this.memSize = 0;
-    this.map = undefined;
-    this.mapUid = 0;
-    this.frame = 0;
-    this.subprog = -1;
-    this.btfName = '';
-    this.dynptrKind = '';
-    this.dynptrFirst = false;
-    this.dynptrId = 0;
-    this.iterKind = '';
-    this.iterActive = false;
-    this.iterDepth = 0;
+    const { off, id, refId, range, pointee } = this.#c;
+    if (off === 0 && id === 0 && refId === 0 && range === 0 && pointee === NOTHING) return;
+    const c = this.#own();
+    c.off = 0;
+    c.id = 0;
+    c.refId = 0;
+    c.range = 0;
+    c.pointee = NOTHING;
+  }
+
+  /** What else is known of pointers and objects is the same. */
+  samePointee(other: Reg): boolean {
+    const a = this.#c.pointee;
+    const b = other.#c.pointee;
+    return (
+      a === b ||
+      (a.memSize === b.memSize &&
+        a.map === b.map &&
+        a.mapUid === b.mapUid &&
+        a.frame === b.frame &&
+        a.subprog === b.subprog &&
+        a.btfName === b.btfName &&
+        a.dynptrKind === b.dynptrKind &&
+        a.dynptrFirst === b.dynptrFirst &&
+        a.dynptrId === b.dynptrId)
+    );
+  }
+
+  /** Kind and flags. */
+  get type(): number {
+    return this.#c.type;
+  }
+  set type(x: number) {
+    this.#own().type = x;
+  }
+  /** Fixed offset of a pointer, signed 32 bits; the distance of a linked scalar. */
+  get off(): number {
+    return this.#c.off;
+  }
+  set off(x: number) {
+    this.#own().off = x;
+  }
+  /** tnum: bits known to be one, and (`mask`) bits not known. */
+  get value(): bigint {
+    return this.#c.value;
+  }
+  set value(x: bigint) {
+    this.#own().value = x;
+  }
+  get mask(): bigint {
+    return this.#c.mask;
+  }
+  set mask(x: bigint) {
+    this.#own().mask = x;
+  }
+  get umin(): bigint {
+    return this.#c.umin;
+  }
+  set umin(x: bigint) {
+    this.#own().umin = x;
+  }
+  get umax(): bigint {
+    return this.#c.umax;
+  }
+  set umax(x: bigint) {
+    this.#own().umax = x;
+  }
+  get smin(): bigint {
+    return this.#c.smin;
+  }
+  set smin(x: bigint) {
+    this.#own().smin = x;
+  }
+  get smax(): bigint {
+    return this.#c.smax;
+  }
+  set smax(x: bigint) {
+    this.#own().smax = x;
+  }
+  get u32min(): number {
+    return this.#c.u32min;
+  }
+  set u32min(x: number) {
+    this.#own().u32min = x;
+  }
+  get u32max(): number {
+    return this.#c.u32max;
+  }
+  set u32max(x: number) {
+    this.#own().u32max = x;
+  }
+  get s32min(): number {
+    return this.#c.s32min;
+  }
+  set s32min(x: number) {
+    this.#own().s32min = x;
+  }
+  get s32max(): number {
+    return this.#c.s32max;
+  }
+  set s32max(x: number) {
+    this.#own().s32max = x;
+  }
+  /** Equal ids: the same value (scalars), or the same origin (pointers); 0 for none. */
+  get id(): number {
+    return this.#c.id;
+  }
+  set id(x: number) {
+    this.#own().id = x;
+  }
+  /** The acquired reference this came from; 0 for none. */
+  get refId(): number {
+    return this.#c.refId;
+  }
+  set refId(x: number) {
+    this.#own().refId = x;
+  }
+  /** Packet pointers: bytes behind the pointer known to be there. */
+  get range(): number {
+    return this.#c.range;
+  }
+  set range(x: number) {
+    this.#own().range = x;
+  }
+
+  get memSize(): number {
+    return this.#c.pointee.memSize;
+  }
+  set memSize(x: number) {
+    this.#point({ memSize: x });
+  }
+  get map(): MapInfo | undefined {
+    return this.#c.pointee.map;
+  }
+  set map(x: MapInfo | undefined) {
+    this.#point({ map: x });
+  }
+  get mapUid(): number {
+    return this.#c.pointee.mapUid;
+  }
+  set mapUid(x: number) {
+    this.#point({ mapUid: x });
+  }
+  get frame(): number {
+    return this.#c.pointee.frame;
+  }
+  set frame(x: number) {
+    this.#point({ frame: x });
+  }
+  get subprog(): number {
+    return this.#c.pointee.subprog;
+  }
+  set subprog(x: number) {
+    this.#point({ subprog: x });
+  }
+  get btfName(): string {
+    return this.#c.pointee.btfName;
+  }
+  set btfName(x: string) {
+    this.#point({ btfName: x });
+  }
+  get dynptrKind(): string {
+    return this.#c.pointee.dynptrKind;
+  }
+  set dynptrKind(x: string) {
+    this.#point({ dynptrKind: x });
+  }
+  get dynptrFirst(): boolean {
+    return this.#c.pointee.dynptrFirst;
+  }
+  set dynptrFirst(x: boolean) {
+    this.#point({ dynptrFirst: x });
+  }
+  get dynptrId(): number {
+    return this.#c.pointee.dynptrId;
+  }
+  set dynptrId(x: number) {
+    this.#point({ dynptrId: x });
+  }
+  get iterKind(): string {
+    return this.#c.pointee.iterKind;
+  }
+  set iterKind(x: string) {
+    this.#point({ iterKind: x });
+  }
+  get iterActive(): boolean {
+    return this.#c.pointee.iterActive;
+  }
+  set iterActive(x: boolean) {
+    this.#point({ iterActive: x });
+  }
+  get iterDepth(): number {
+    return this.#c.pointee.iterDepth;
+  }
+  set iterDepth(x: number) {
+    this.#point({ iterDepth: x });
   }
 }
 

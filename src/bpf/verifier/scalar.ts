@@ -3,7 +3,7 @@
  * views sharpens the others (Documentation/bpf/verifier.rst, "Register value tracking"). All functions change the
  * register in place. The precision is Linux 6.18's: register states are compared with the kernel's own log.
  */
-import { type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
+import { type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX } from './reg.ts';
 import { updateSmall } from './scalar-small.ts';
 import { type Tnum, tnumCast, tnumIntersect, tnumRange, tnumStep, tnumSubregIsConst } from './tnum.ts';
 
@@ -57,25 +57,13 @@ export function unbound(reg: Reg): void {
 
 /** A scalar about which nothing is known. */
 export function markUnknown(reg: Reg): void {
-  reg.clearPointer();
-  reg.type = SCALAR_VALUE;
-  reg.precise = false;
-  reg.value = 0n;
-  reg.mask = U64_MAX;
-  unbound(reg);
+  reg.forget();
 }
 
 /** Value and bounds are `value` (any sign); type, id and offsets stay. */
 export function setConst(reg: Reg, value: bigint): void {
   const unsigned = toU64(value);
-  const low = lowU32(unsigned);
-  reg.value = unsigned;
-  reg.mask = 0n;
-  reg.umin = unsigned;
-  reg.umax = unsigned;
-  reg.smin = reg.smax = toS64(value);
-  reg.u32min = reg.u32max = low;
-  reg.s32min = reg.s32max = low | 0;
+  reg.setConst(unsigned, toS64(value), lowU32(unsigned));
 }
 
 /** The known value `value` without id and offsets; the type stays. */

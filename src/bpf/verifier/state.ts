@@ -2,7 +2,9 @@
  * What the verifier knows at one point of one path through a program: registers and stack of every active frame, and
  * the references, locks and sections that are held (Documentation/bpf/verifier.rst).
  */
-import { NOT_INIT, Reg, SCALAR_VALUE } from './reg.ts';
+import type { Instance } from './live-stack.ts';
+import type { LoopVisit } from './loops.ts';
+import { Reg, SCALAR_VALUE } from './reg.ts';
 
 // Contents of one stack byte.
 export const STACK_INVALID = 0;
@@ -22,7 +24,11 @@ const ALL = 0x11111111;
 export class StackSlot {
   types = 0;
   /** The spilled register, a dynptr or iterator; meaningful when the bytes say so. */
-  readonly reg: Reg = new Reg();
+  readonly reg: Reg;
+
+  constructor(reg: Reg = new Reg()) {
+    this.reg = reg;
+  }
 
   at(j: number): number {
     return (this.types >>> (j * 4)) & 15;
@@ -44,28 +50,32 @@ export class StackSlot {
   get spilledScalar(): boolean {
     return this.spilled && this.reg.type === SCALAR_VALUE;
   }
-  copy(from: StackSlot): void {
-    this.types = from.types;
-    const content = from.types >>> 28;
-    if (content === STACK_SPILL || content === STACK_DYNPTR || content === STACK_ITER) this.reg.copy(from.reg);
-    else if (this.reg.type !== NOT_INIT) this.reg.copy(EMPTY);
+  clone(): StackSlot {
+    const content = this.types >>> 28;
+    const holds = content === STACK_SPILL || content === STACK_DYNPTR || content === STACK_ITER;
+    const slot = new StackSlot(holds ? this.reg.clone() : new Reg());
+    slot.types = this.types;
+    return slot;
   }
 }
-
-const EMPTY = new Reg();
 
 /** Range that a callback's return value must lie in. */
 export type RetRange = { readonly min: number; readonly max: number };
 
+/** r0 to r10. */
+const newRegs = (): Reg[] => Array.from({ length: 11 }, () => new Reg());
+
 /** One active function: its registers and its stack. */
 export class FuncState {
-  readonly regs: Reg[] = [];
+  readonly regs: Reg[];
   /** Slot i covers bytes fp-8(i+1) .. fp-8i-1. */
   stack: StackSlot[] = [];
   /** The calling instruction, -1 for the main program. */
-  callsite: number;
+  readonly callsite: number;
   readonly frameno: number;
-  subprog: number;
+  readonly subprog: number;
+  /** Which slots are alive in this chain of calls; found when it is first asked for. */
+  instance: Instance | undefined = undefined;
   inCallback = false;
   inAsyncCallback = false;
   inException = false;
@@ -75,34 +85,29 @@ export class FuncState {
   /** How often the callback at this call instruction was entered on this path. */
   callbackDepth = 0;
 
-  constructor(callsite: number, frameno: number, subprog: number) {
+  constructor(callsite: number, frameno: number, subprog: number, regs: Reg[] = newRegs()) {
     this.callsite = callsite;
     this.frameno = frameno;
     this.subprog = subprog;
-    for (let i = 0; i <= 10; i++) this.regs.push(new Reg());
+    this.regs = regs;
   }
 
   clone(): FuncState {
-    const f = new FuncState(this.callsite, this.frameno, this.subprog);
-    f.copyFrom(this);
+    const f = new FuncState(
+      this.callsite,
+      this.frameno,
+      this.subprog,
+      this.regs.map((reg) => reg.clone()),
+    );
+    f.stack = this.stack.map((slot) => slot.clone());
+    f.instance = this.instance;
+    f.inCallback = this.inCallback;
+    f.inAsyncCallback = this.inAsyncCallback;
+    f.inException = this.inException;
+    f.callbackRet = this.callbackRet;
+    f.asyncEntries = this.asyncEntries;
+    f.callbackDepth = this.callbackDepth;
     return f;
-  }
-
-  copyFrom(from: FuncState): void {
-    for (let i = 0; i <= 10; i++) this.regs[i].copy(from.regs[i]);
-    this.callsite = from.callsite;
-    this.subprog = from.subprog;
-    this.inCallback = from.inCallback;
-    this.inAsyncCallback = from.inAsyncCallback;
-    this.inException = from.inException;
-    this.callbackRet = from.callbackRet;
-    this.asyncEntries = from.asyncEntries;
-    this.callbackDepth = from.callbackDepth;
-    this.stack.length = Math.min(this.stack.length, from.stack.length);
-    for (let i = 0; i < from.stack.length; i++) {
-      this.stack[i] ??= new StackSlot();
-      this.stack[i].copy(from.stack[i]);
-    }
   }
 
   /** The slot, made (with unknown content) when the stack had not grown that far. */
@@ -154,6 +159,8 @@ export class State {
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
   history: Step[] = [];
+  /** Recorded states: the loop that they stand in. */
+  loop: LoopVisit | undefined = undefined;
   /** No longer compared with; kept while paths go on from here. */
   evicted = false;
   /** Dead registers and slots have been forgotten. */

@@ -1,24 +1,12 @@
 /** Common changes of a register's contents. */
+import type { Insn } from '../insn.ts';
 import type { Verifier } from './env.ts';
-import {
-  NOT_INIT,
-  PTR_MAYBE_NULL,
-  type Reg,
-  S32_MAX,
-  S32_MIN,
-  S64_MAX,
-  S64_MIN,
-  SCALAR_VALUE,
-  U32_MAX,
-  U64_MAX,
-} from './reg.ts';
+import { PTR_MAYBE_NULL, Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, SCALAR_VALUE, U32_MAX, U64_MAX } from './reg.ts';
 import { markKnown } from './scalar.ts';
 
 /** An unknown scalar; without CAP_BPF every scalar is precise. */
 export function setUnknown(v: Verifier, reg: Reg): void {
-  reg.type = SCALAR_VALUE;
-  reg.clearPointer();
-  unbounded(reg);
+  reg.forget();
   reg.precise = !v.bpfCapable;
 }
 
@@ -44,6 +32,17 @@ export function setKnown(v: Verifier, reg: Reg, value: bigint): void {
   markKnown(reg, value);
 }
 
+/** The immediate operand of an instruction, sign-extended, in a register of its own. */
+export function immediate(v: Verifier, insn: Insn): Reg {
+  let known = v.immediates.get(insn.imm);
+  if (known === undefined) {
+    known = new Reg();
+    setKnown(v, known, BigInt.asUintN(64, BigInt(insn.imm)));
+    v.immediates.set(insn.imm, known);
+  }
+  return known.clone();
+}
+
 /** A pointer of this type with no variable offset. */
 export function setPointer(reg: Reg, type: number): void {
   reg.clearPointer();
@@ -54,10 +53,7 @@ export function setPointer(reg: Reg, type: number): void {
 
 /** May not be read. */
 export function setUninit(reg: Reg): void {
-  reg.clearPointer();
-  reg.precise = false;
-  unbounded(reg);
-  reg.type = NOT_INIT;
+  reg.reset();
 }
 
 /** The pointer is known not to be null. */
