@@ -11,6 +11,7 @@ import { bytesOf, loadWords } from '../inet/words.ts';
 import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
 import { IP_CT_UNTRACKED } from '../netfilter/conntrack/entry.ts';
 import { newLocated } from '../netfilter/conntrack/packet.ts';
+import type { FlowRoute } from '../netfilter/flowtable/flowtable.ts';
 import type { Nat, NatHost } from '../netfilter/nat/nat.ts';
 import type { FibAnswer, LogOptions, NetfilterHost, SocketAnswer } from '../netfilter/nft/host.ts';
 import type { PktInfo } from '../netfilter/nft/pkt.ts';
@@ -233,6 +234,43 @@ export class NftHost implements NetfilterHost, NatHost {
     if (dev === undefined || mac === NO_OFFSET) return this.world.drop(p, DROP.DEV_READY, this.name);
     slab.push(p, slab.head(p) - mac);
     dev.transmit(p);
+  }
+
+  flowRoute(pf: number, dst: Uint32Array, src: Uint32Array, iif: number, mark: number, out: FlowRoute): boolean {
+    const v4 = pf === NFPROTO_IPV4;
+    const flow = this.#flow;
+    clearFlow(flow);
+    flow.dst.set(dst);
+    flow.src.set(src);
+    flow.iif = iif;
+    flow.mark = mark;
+    const result = this.#result;
+    const fib = v4 ? this.#host.fib4 : this.#host.fib6;
+    if (fib.lookup(flow, result) !== 0 || result.type !== RTN_UNICAST || result.nexthop === undefined) return false;
+    const hop = result.nexthop;
+    out.oif = hop.oif;
+    out.gatewayFamily = hop.gatewayFamily || (v4 ? AF_INET : AF_INET6);
+    out.gateway.set(hop.gatewayFamily === 0 ? dst : hop.gateway);
+    out.mtu = this.#host.devices.get(hop.oif)?.mtu ?? 1500;
+    return true;
+  }
+
+  flowGeneration(pf: number): number {
+    return (pf === NFPROTO_IPV4 ? this.#host.fib4 : this.#host.fib6).generation;
+  }
+
+  flowTransmit(p: number, pf: number, route: FlowRoute): void {
+    const { slab } = this.world;
+    slab.setOif(p, route.oif);
+    slab.setRtType(p, RTN_UNICAST);
+    slab.setRtMtu(p, route.mtu);
+    slab.setRtFlags(p, 0);
+    slab.setGatewayFamily(p, route.gatewayFamily);
+    const at = slab.gatewayAt(p);
+    const words = route.gatewayFamily === AF_INET ? 1 : 4;
+    for (let k = 0; k < words; k++) slab.dv.setUint32(at + k * 4, route.gateway[k]);
+    if (pf === NFPROTO_IPV4) this.#host.ip4.finish(p);
+    else this.#host.ip6.finish(p);
   }
 
   socket(pkt: PktInfo): SocketAnswer | undefined {

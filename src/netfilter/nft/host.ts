@@ -5,6 +5,7 @@
 import type { HookEntry, Hooks } from '../../core/hook.ts';
 import type { World } from '../../core/world.ts';
 import type { Conntrack } from '../conntrack/conntrack.ts';
+import type { FlowRoute } from '../flowtable/flowtable.ts';
 import type { Nat } from '../nat/nat.ts';
 import type { CompileMode } from './compile/chains.ts';
 import type { PktInfo } from './pkt.ts';
@@ -82,6 +83,10 @@ export type NetfilterHost = {
    * unless that is 0. The copy belongs to no connection.
    */
   duplicate?(family: number, p: number, gateway: Uint8Array, oif: number, hook: number): void;
+  /** The fast path of flowtables: see `FlowHost`. Without them nothing is offloaded. */
+  flowRoute?(pf: number, dst: Uint32Array, src: Uint32Array, iif: number, mark: number, out: FlowRoute): boolean;
+  flowGeneration?(pf: number): number;
+  flowTransmit?(p: number, pf: number, route: FlowRoute): void;
   /** The local socket that a packet belongs to; undefined when there is none. */
   socket?(pkt: PktInfo): SocketAnswer | undefined;
   /** Records a `log` statement. */

@@ -3,6 +3,7 @@
  * changed only by transactions (`transaction.ts`), read by the packet path and by dumps.
  */
 import type { HookEntry } from '../../core/hook.ts';
+import type { FlowPath } from '../flowtable/flowtable.ts';
 import type { Expr } from './expr.ts';
 import type { NftSet } from './set/set.ts';
 
@@ -84,4 +85,8 @@ export type Flowtable = {
   devices: readonly string[];
   readonly flags: number;
   use: number;
+  /** Where its packets go. */
+  readonly path: FlowPath;
+  /** Ingress hooks of its devices, by name. */
+  readonly hooks: Map<string, HookEntry>;
 };

@@ -83,7 +83,7 @@ function timestamps(w: AttrWriter, e: Conn): void {
 
 function helper(w: AttrWriter, e: Conn): void {
   const name = e.helper?.name;
-  if (name !== undefined) w.nest(C.CTA_HELP, (n) => n.string(C.CTA_HELP_NAME, name));
+  if (name) w.nest(C.CTA_HELP, (n) => n.string(C.CTA_HELP_NAME, name));
 }
 
 function labels(w: AttrWriter, e: Conn): void {

@@ -97,7 +97,7 @@ function expectMessage(ct: Conntrack, e: Expectation, head: Omit<Message, 'paylo
   w.beU32(C.CTA_EXPECT_FLAGS, e.flags);
   w.beU32(C.CTA_EXPECT_CLASS, e.class);
   const help = master?.helper;
-  if (help !== undefined) w.string(C.CTA_EXPECT_HELP_NAME, help.name);
+  if (help?.name) w.string(C.CTA_EXPECT_HELP_NAME, help.name);
   return { ...head, payload: w.finish() };
 }
 

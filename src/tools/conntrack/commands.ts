@@ -232,7 +232,7 @@ export class Commands {
         return;
       case 'G': {
         const answer = this.#client.request(expectType(C.IPCTNL_MSG_EXP_GET), 0, expectationKey(o));
-        for (const m of answer) this.#out.stdout += `${printExpectation(readExpectation(m), o.output)}\n`;
+        for (const m of answer) this.#out.stdout += `${printExpectation(readExpectation(m))}\n`;
         this.#out.stderr += `${VERSION}: ${answer.length} expectations have been shown.\n`;
         return;
       }
@@ -252,7 +252,7 @@ export class Commands {
   #listExpectations(): void {
     const { output } = this.#o;
     const all = this.#expectations().map(readExpectation);
-    const text = all.map((e) => `${output.has('xml') ? xmlExpectation(e) : printExpectation(e, output)}\n`).join('');
+    const text = all.map((e) => `${output.has('xml') ? xmlExpectation(e) : printExpectation(e)}\n`).join('');
     this.#out.stdout +=
       output.has('xml') && all.length > 0
         ? `<?xml version="1.0" encoding="utf-8"?>\n<expect>\n${text}</expect>\n`

@@ -69,9 +69,8 @@ function side(t: FlowTuple, prefix: string): string {
 }
 
 /** One line, without the newline, as `conntrack -L expect` prints it. */
-export function printExpectation(e: Expectation, output: ReadonlySet<string>, event?: EventKind): string {
+export function printExpectation(e: Expectation, event?: EventKind): string {
   let out = event === undefined ? '' : `${EVENT_WORDS[event].padStart(9)} `;
-  if (output.has('extended')) out += `l3proto = ${e.family} `;
   out += `${e.timeout} proto=${e.tuple.proto} `;
   out += side(e.tuple, '') + side(e.mask, 'mask') + side(e.master, 'master');
   if (e.zone !== undefined && e.zone !== 0) out += `zone=${e.zone} `;
@@ -84,16 +83,19 @@ export function printExpectation(e: Expectation, output: ReadonlySet<string>, ev
 
 /** One line of XML. */
 export function xmlExpectation(e: Expectation, event?: EventKind): string {
-  const ports = (t: FlowTuple): string =>
-    t.ports === undefined ? '' : `<sport>${t.ports[0]}</sport><dport>${t.ports[1]}</dport>`;
-  const proto = `protonum="${e.tuple.proto}" protoname="${NAMES.get(e.tuple.proto) ?? 'unknown'}"`;
-  const layer = (t: FlowTuple, name: string): string =>
-    `<meta direction="${name}"><layer3 protonum="${e.family}" protoname="${e.family === 2 ? 'ipv4' : 'ipv6'}">` +
-    `<src>${t.src}</src><dst>${t.dst}</dst></layer3><layer4 ${proto}>${ports(t)}</layer4></meta>`;
+  const all = [
+    ['expected', e.tuple],
+    ['mask', e.mask],
+    ['master', e.master],
+  ] as const;
   let out =
     event === undefined ? '<flow>' : `<flow type="${event === 1 ? 'new' : event === 2 ? 'update' : 'destroy'}">`;
-  out += layer(e.tuple, 'expected') + layer(e.mask, 'mask') + layer(e.master, 'master');
-  out += `<meta direction="independent">`;
+  out += `<layer3 protonum="${e.family}" protoname="${e.family === 2 ? 'ipv4' : 'ipv6'}">`;
+  for (const [name, t] of all) out += `<${name}><src>${t.src}</src><dst>${t.dst}</dst></${name}>`;
+  out += `</layer3><layer4 protonum="${e.tuple.proto}" protoname="${NAMES.get(e.tuple.proto) ?? 'unknown'}">`;
+  for (const [name, t] of all)
+    if (t.ports !== undefined) out += `<${name}><sport>${t.ports[0]}</sport><dport>${t.ports[1]}</dport></${name}>`;
+  out += '</layer4><meta>';
   if (e.helper !== undefined && e.helper !== '') out += `<helper-name>${e.helper}</helper-name>`;
   out += `<timeout>${e.timeout}</timeout><class>${e.class}</class>`;
   if (e.zone !== undefined && e.zone !== 0) out += `<zone>${e.zone}</zone>`;

@@ -2,16 +2,20 @@
  * NFT_MSG_{NEW,GET,DEL}FLOWTABLE.
  */
 import { EBUSY, EEXIST, EINVAL, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
+import type { HookEntry } from '../../../core/hook.ts';
 import { type AttrWriter, attrMap, getBeU64, getString, readAttrs } from '../../../wire/netlink/attr.ts';
 import type { Message } from '../../../wire/netlink/message.ts';
+import { NFPROTO_NETDEV } from '../../../wire/uapi/netfilter.ts';
 import { NLM_F_EXCL } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
+import { FlowPath } from '../../flowtable/flowtable.ts';
 import { need, notFound, u32Attr } from '../expr.ts';
 import type { Flowtable, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
 
 const NF_NETDEV_INGRESS = 0;
+const NFT_FLOWTABLE_COUNTER = 2;
 
 function devicesOf(nft: Nftables, hook: ReadonlyMap<number, { payload: Uint8Array }>): string[] {
   const list = hook.get(U.NFTA_FLOWTABLE_HOOK_DEVS);
@@ -39,6 +43,7 @@ export function newFlowtable(nft: Nftables, tx: Transaction, req: Request): void
     tx.undo(() => {
       existing.devices = before;
     });
+    tx.onCommit(() => bind(nft, existing));
     return;
   }
   const flags = u32Attr(attrs, U.NFTA_FLOWTABLE_FLAGS, 0);
@@ -55,9 +60,12 @@ export function newFlowtable(nft: Nftables, tx: Transaction, req: Request): void
     devices,
     flags,
     use: 0,
+    path: new FlowPath(nft.host, (flags & NFT_FLOWTABLE_COUNTER) !== 0),
+    hooks: new Map(),
   };
   table.flowtables.set(name, flowtable);
   tx.undo(() => table.flowtables.delete(name));
+  tx.onCommit(() => bind(nft, flowtable));
 }
 
 function flowtableOf(table: Table, req: Request): Flowtable {
@@ -87,10 +95,42 @@ export function deleteFlowtable(nft: Nftables, tx: Transaction, req: Request): v
     tx.undo(() => {
       flowtable.devices = before;
     });
+    tx.onCommit(() => bind(nft, flowtable));
     return;
   }
   if (flowtable.use > 0) throw new KernelError(EBUSY, undefined, req.attrs.get(U.NFTA_FLOWTABLE_NAME)?.offset);
   takeOut(table.flowtables, flowtable.name, tx.undo);
+  tx.onCommit(() => unbind(nft, flowtable));
+}
+
+/** Puts the fast path on the ingress of the flowtable's devices, and takes it off devices that it lost. */
+function bind(nft: Nftables, f: Flowtable): void {
+  for (const [name, entry] of f.hooks)
+    if (!f.devices.includes(name)) {
+      nft.host.hooks.unregister(entry);
+      f.hooks.delete(name);
+    }
+  for (const name of f.devices) {
+    const ifindex = nft.host.deviceIndex(name);
+    if (f.hooks.has(name) || ifindex === 0) continue;
+    const entry: HookEntry = {
+      pf: NFPROTO_NETDEV,
+      hook: NF_NETDEV_INGRESS,
+      priority: f.priority,
+      ifindex,
+      name: `flowtable ${f.name}`,
+      fn: (p, state) => f.path.receive(p, state.iif),
+    };
+    nft.host.hooks.register(entry);
+    f.hooks.set(name, entry);
+  }
+}
+
+/** Ends a flowtable: its flows go the slow way again. */
+export function unbind(nft: Nftables, f: Flowtable): void {
+  for (const entry of f.hooks.values()) nft.host.hooks.unregister(entry);
+  f.hooks.clear();
+  f.path.flush();
 }
 
 function flowtableMessage(nft: Nftables, req: Pick<Request, 'seq'>, f: Flowtable, flags: number): Message {

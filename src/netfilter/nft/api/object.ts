@@ -8,7 +8,7 @@ import { NLM_F_APPEND, NLM_F_EXCL } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { connlimit } from '../expr/connlimit.ts';
 import { counter } from '../expr/counter.ts';
-import { ctHelper, ctTimeout } from '../expr/ct-object.ts';
+import { ctExpectation, ctHelper, ctTimeout } from '../expr/ct-object.ts';
 import { limit } from '../expr/limit.ts';
 import { quota } from '../expr/quota.ts';
 import { type ExprKind, need, notFound, u32Attr } from '../expr.ts';
@@ -22,13 +22,13 @@ const KINDS: ReadonlyMap<number, ExprKind> = new Map([
   [U.NFT_OBJECT_LIMIT, limit],
   [U.NFT_OBJECT_CT_HELPER, ctHelper],
   [U.NFT_OBJECT_CT_TIMEOUT, ctTimeout],
+  [U.NFT_OBJECT_CT_EXPECT, ctExpectation],
   [U.NFT_OBJECT_CONNLIMIT, connlimit],
 ]);
 
 const NAMES: ReadonlyMap<number, string> = new Map([
   [U.NFT_OBJECT_TUNNEL, 'tunnel'],
   [U.NFT_OBJECT_SECMARK, 'secmark'],
-  [U.NFT_OBJECT_CT_EXPECT, 'ct expectation'],
   [U.NFT_OBJECT_SYNPROXY, 'synproxy'],
 ]);
 

@@ -19,6 +19,7 @@ import type { Table } from '../model.ts';
 import { type Nftables, nftMessage, type Request, tableKey } from '../nftables.ts';
 import { releaseElements } from '../set/bind.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
+import { unbind } from './flowtable.ts';
 import { hookChain, unhookChain } from './hooks.ts';
 
 const FAMILIES: readonly number[] = [
@@ -91,6 +92,7 @@ export function removeTable(nft: Nftables, tx: Transaction, table: Table): void 
     if (chain.base !== undefined) tx.onCommit(() => unhookChain(nft, chain));
   }
   for (const set of table.sets.values()) releaseElements(set, tx.undo);
+  for (const flowtable of table.flowtables.values()) tx.onCommit(() => unbind(nft, flowtable));
   const key = tableKey(table.family, table.name);
   takeOut(nft.tables, key, tx.undo);
 }

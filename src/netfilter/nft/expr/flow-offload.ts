@@ -1,14 +1,12 @@
 /**
- * `flow_offload` (`flow add @ft`): asks for a connection to be taken out of the slow path. netloom keeps flowtables but has
- * no second path: packets of such a connection go on through the hooks, which judge them as they judged the first ones.
+ * `flow_offload` (`flow add @ft`): takes the packet's connection off the slow path (netfilter/flowtable). Only connections that are
+ * confirmed and plain can go; for the others the rule does not match.
  */
 import { EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import { getString } from '../../../wire/netlink/attr.ts';
 import * as H from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, need, notFound } from '../expr.ts';
-
-const IPS_CONFIRMED = 1 << 3;
 
 export const flowOffload: ExprKind = {
   name: 'flow_offload',
@@ -20,9 +18,14 @@ export const flowOffload: ExprKind = {
     return {
       name: 'flow_offload',
       eval(regs, pkt) {
-        // Only confirmed connections can be offloaded; for the others the rule does not match.
         const ct = ctx.host.conntrack.of(pkt.p);
-        if (ct === undefined || (ct.status & IPS_CONFIRMED) === 0) regs.verdict = U.NFT_BREAK;
+        if (
+          ct === undefined ||
+          ct.template ||
+          !pkt.hasTransport ||
+          !flowtable.path.offload(ct, pkt.p, pkt.pf, pkt.thoff, pkt.end, pkt.iif, pkt.oif)
+        )
+          regs.verdict = U.NFT_BREAK;
       },
       dump(w) {
         w.string(U.NFTA_FLOW_TABLE_NAME, flowtable.name);
