@@ -19,6 +19,8 @@ const SUITES: Readonly<Record<string, string>> = {
   'wild-nft': './wild-nft.js',
   'wild-iptables-save': './wild-iptables-save.js',
   'iptables-oracle': './iptables-oracle.js',
+  'iptables-t': './iptables-t.js',
+  'iptables-sessions': './iptables-sessions.js',
   'nft-match-matrix': './nft-match-matrix.js',
   'conntrack-sequences': './conntrack-sequences.js',
   'conntrack-cli': './conntrack-cli.js',

@@ -24,6 +24,7 @@ export type Command = {
   rules: Rule[];
   numeric: boolean;
   verbose: number;
+  legacy: boolean;
   exact: boolean;
   lineNumbers: boolean;
   /** -V or -h. */
@@ -33,6 +34,8 @@ export type Command = {
 export type ParseOptions = {
   readonly family: 4 | 6;
   readonly table: string;
+  /** iptables-legacy: a target that is no chain is looked for among the extensions only. */
+  readonly legacy?: boolean;
   /** A line of iptables-restore. */
   readonly restore: boolean;
   readonly sets?: SetNames;
@@ -92,6 +95,7 @@ class Parser {
       rules: [],
       numeric: false,
       verbose: 0,
+      legacy: o.legacy ?? false,
       exact: false,
       lineNumbers: false,
       special: undefined,
@@ -273,7 +277,8 @@ class Parser {
         break;
       }
       case 't':
-        if (this.#o.restore) throw problem('The -t option cannot be used in iptables-restore.\n');
+        if (this.#o.restore)
+          throw problem(`The -t option cannot be used in ${this.#o.family === 6 ? 'ip6' : 'ip'}tables-restore.\n`);
         cmd.table = text;
         break;
       case 'c': {
@@ -307,10 +312,10 @@ class Parser {
         break;
       }
       case '4':
-        if (this.#o.family === 6) this.#wrongFamily(4);
+        if (this.#o.family === 6) this.#wrongFamily();
         break;
       case '6':
-        if (this.#o.family === 4) this.#wrongFamily(6);
+        if (this.#o.family === 4) this.#wrongFamily();
         break;
       case 'V':
         cmd.special = 'version';
@@ -321,9 +326,9 @@ class Parser {
     }
   }
 
-  #wrongFamily(family: 4 | 6): void {
-    if (!this.#o.restore)
-      throw problem(`The -${family} option is not supported by ip${this.#o.family === 6 ? '6' : ''}tables.`);
+  #wrongFamily(): void {
+    // Nothing is said but where to read on.
+    if (!this.#o.restore) throw new IptablesError(PARAMETER_PROBLEM, '', true);
     this.#otherFamily = true;
   }
 

@@ -4,7 +4,7 @@ import type { Command } from './args.ts';
 import { builtIn } from './built-in.ts';
 import { IptablesError, OTHER_PROBLEM, problem } from './errors.ts';
 import { findExtension } from './extensions.ts';
-import { type ListStyle, listHeading, listRule, shortCount } from './list-text.ts';
+import { type ListStyle, listHeading, listRule, shortCount, verboseRule } from './list-text.ts';
 import type { Rule } from './rule.ts';
 import { ruleText } from './save-text.ts';
 import { commandFailed, type Held, type HeldChain, type HeldTable, type Origin, type Session } from './session.ts';
@@ -47,6 +47,17 @@ export function shownChains(session: Session, tableName: string): HeldChain[] {
   return sortedChains({ ...table, chains });
 }
 
+/** False for base chains of other tools: iptables does not show them. */
+export function isBuiltIn(table: string, chain: HeldChain): boolean {
+  return builtIn(table)?.some((spec) => spec.name === chain.name) ?? false;
+}
+
+/** The warning about base chains of other tools. */
+export function foreignBases(session: Session, table: string): string {
+  const any = shownChains(session, table).some((chain) => chain.base !== undefined && !isBuiltIn(table, chain));
+  return any ? `# Table \`${table}' contains incompatible base-chains, use 'nft' tool to list them.\n` : '';
+}
+
 export const policyName = (policy: number): string => (policy === 0 ? 'DROP' : 'ACCEPT');
 
 function needChain(session: Session, cmd: Command, origin?: Origin): HeldChain {
@@ -60,7 +71,10 @@ function checkTarget(session: Session, cmd: Command): void {
   for (const rule of cmd.rules) {
     const t = rule.target;
     if (t === undefined || !('chain' in t)) continue;
-    if (session.chain(cmd.table, t.chain) === undefined) throw problem(`Chain '${t.chain}' does not exist`);
+    if (session.chain(cmd.table, t.chain) === undefined) {
+      if (cmd.legacy) throw problem(`Couldn't load target \`${t.chain}':No such file or directory\n`);
+      throw problem(`Chain '${t.chain}' does not exist`);
+    }
     return;
   }
 }
@@ -115,7 +129,7 @@ function references(session: Session, table: string, wanted: HeldChain): number 
 
 function chosen(session: Session, cmd: Command): HeldChain[] {
   const chains = shownChains(session, cmd.table);
-  if (cmd.chain === undefined) return chains;
+  if (cmd.chain === undefined) return chains.filter((c) => c.base === undefined || isBuiltIn(cmd.table, c));
   const chain = chains.find((c) => c.name === cmd.chain);
   if (chain === undefined)
     throw new IptablesError(
@@ -181,8 +195,26 @@ function deleteChains(session: Session, cmd: Command, origin?: Origin): void {
   }
 }
 
+/** What -v says of the rules or chains that a command handles. */
+function told(session: Session, cmd: Command): string {
+  if (cmd.verbose === 0) return '';
+  if ('AIRDC'.includes(cmd.verb)) return cmd.rules.map((rule) => `${verboseRule(rule)}\n`).join('');
+  const word = cmd.verb === 'F' ? 'Flushing' : cmd.verb === 'Z' ? 'Zeroing' : cmd.verb === 'X' ? 'Deleting' : undefined;
+  if (word === undefined) return '';
+  const chains = shownChains(session, cmd.table).filter((chain) => cmd.chain === undefined || chain.name === cmd.chain);
+  return chains
+    .filter((chain) => cmd.verb !== 'X' || chain.base === undefined)
+    .map((chain) => `${word} chain \`${chain.name}'\n`)
+    .join('');
+}
+
 /** Runs a command; the answer is what it prints. Changes are left in the session's batch. Throws IptablesError. */
 export function runCommand(session: Session, cmd: Command, origin?: Origin): string {
+  const before = told(session, cmd);
+  return before + execute(session, cmd, origin);
+}
+
+function execute(session: Session, cmd: Command, origin?: Origin): string {
   if (builtIn(cmd.table) === undefined) {
     throw new IptablesError(
       3,
@@ -236,12 +268,12 @@ export function runCommand(session: Session, cmd: Command, origin?: Origin): str
       return '';
     }
     case 'L': {
-      const out = list(session, cmd);
+      const out = foreignBases(session, cmd.table) + list(session, cmd);
       if (cmd.alsoZero) zero(session, { ...cmd, index: 0 }, origin);
       return out;
     }
     case 'S': {
-      const out = listRules(session, cmd);
+      const out = foreignBases(session, cmd.table) + listRules(session, cmd);
       if (cmd.alsoZero) zero(session, { ...cmd, index: 0 }, origin);
       return out;
     }

@@ -10,12 +10,15 @@ export class IptablesError extends Error {
   readonly code: number;
   /** True when the text stands alone, without the program's name before it. */
   readonly bare: boolean;
+  /** What the kernel said. */
+  readonly errno: number | undefined;
 
-  constructor(code: number, message: string, bare = false) {
+  constructor(code: number, message: string, bare = false, errno?: number) {
     super(message);
     this.name = 'IptablesError';
     this.code = code;
     this.bare = bare;
+    this.errno = errno;
   }
 }
 

@@ -1,12 +1,34 @@
 /** The commands `iptables` and `ip6tables` (iptables(8), the nf_tables face of version 1.8.9). */
+
+import { EBUSY, ELOOP, ENOENT, strerror } from '../../core/errno.ts';
 import { NETLINK_NETFILTER } from '../../wire/uapi/netlink.ts';
 import type { Tool, ToolIo, ToolResult } from '../io.ts';
 import { parseArgs } from './args.ts';
 import { runCommand } from './commands.ts';
-import { IptablesError, PARAMETER_PROBLEM } from './errors.ts';
+import { IptablesError, OTHER_PROBLEM, PARAMETER_PROBLEM, RESOURCE_PROBLEM } from './errors.ts';
 import { Session } from './session.ts';
 
-export const VERSION = 'v1.8.9 (nf_tables)';
+/** Which iptables a tool is: its release, and the face it shows. */
+export type Face = {
+  /** "v1.8.9 (nf_tables)". */
+  readonly version: string;
+  /** The complaints and listings of iptables-legacy. The rules lie in the same tables as those of the other face. */
+  readonly legacy: boolean;
+  /** Prints as 1.8.10 and later do. */
+  readonly recent: boolean;
+};
+
+/** The face of a release. */
+export function faceOf(variant: 'nft' | 'legacy', release = '1.8.9'): Face {
+  const minor = Number(release.split('.')[2] ?? 0);
+  return {
+    version: `v${release} (${variant === 'nft' ? 'nf_tables' : 'legacy'})`,
+    legacy: variant === 'legacy',
+    recent: minor >= 10,
+  };
+}
+
+export const DEFAULT_FACE: Face = faceOf('nft');
 
 /** Numbers of user and group names, from /etc/passwd and /etc/group when files can be read. */
 export function idLookup(io: ToolIo, path: string): (name: string) => number | undefined {
@@ -28,15 +50,32 @@ export function idLookup(io: ToolIo, path: string): (name: string) => number | u
 }
 
 /** How a failure is printed. */
-export function errorText(program: string, error: IptablesError, where: string): string {
-  const head = error.bare ? '' : `${program} ${VERSION}: `;
+export function errorText(program: string, error: IptablesError, where: string, face: Face = DEFAULT_FACE): string {
+  const head = error.bare ? '' : `${program} ${face.version}: `;
   const hint =
     error.code === PARAMETER_PROBLEM ? `Try \`${program} -h' or '${program} --help' for more information.\n` : '';
-  return `${head}${error.message}\n${where}${hint}`;
+  return `${head}${error.message}${error.message === '' ? '' : '\n'}${where}${hint}`;
 }
 
-function help(program: string): string {
-  return `${program} ${VERSION}
+/** What iptables-legacy says of an error of the kernel. */
+function legacyReason(error: IptablesError): string {
+  if (error.errno === ENOENT) return 'No chain/target/match by that name.';
+  if (error.errno === EBUSY) return 'Too many links.';
+  if (error.errno === ELOOP) return 'Too many levels of symbolic links.';
+  return `${error.errno === undefined ? error.message : strerror(error.errno)}. Run \`dmesg' for more information.`;
+}
+
+/** A failed command: exit status and text. */
+export function failure(program: string, error: IptablesError, face: Face): { code: number; stderr: string } {
+  if (face.legacy && error.code === RESOURCE_PROBLEM)
+    return { code: OTHER_PROBLEM, stderr: `${program}: ${legacyReason(error)}\n` };
+  // A command the rules do not allow has its own short form: the name and a sentence.
+  if (error.bare && error.code === OTHER_PROBLEM) return { code: error.code, stderr: `${program}: ${error.message}\n` };
+  return { code: error.code, stderr: errorText(program, error, '', face) };
+}
+
+function help(program: string, face: Face): string {
+  return `${program} ${face.version}
 
 Usage: ${program} -[ACD] chain rule-specification [options]
        ${program} -I chain [rulenum] rule-specification [options]
@@ -51,7 +90,8 @@ Usage: ${program} -[ACD] chain rule-specification [options]
 `;
 }
 
-function build(program: 'iptables' | 'ip6tables', family: 4 | 6): Tool {
+/** `iptables` or `ip6tables` of a face. */
+export function makeIptables(program: 'iptables' | 'ip6tables', family: 4 | 6, face: Face = DEFAULT_FACE): Tool {
   return (argv, io): ToolResult => {
     let stderr = '';
     try {
@@ -61,6 +101,7 @@ function build(program: 'iptables' | 'ip6tables', family: 4 | 6): Tool {
         sets: session.sets,
         table: 'filter',
         restore: false,
+        legacy: face.legacy,
         user: idLookup(io, '/etc/passwd'),
         group: idLookup(io, '/etc/group'),
         warn: (text) => {
@@ -68,19 +109,18 @@ function build(program: 'iptables' | 'ip6tables', family: 4 | 6): Tool {
         },
       });
       if (cmd === undefined) return { code: 0, stdout: '', stderr };
-      if (cmd.special === 'version') return { code: 0, stdout: `${program} ${VERSION}\n`, stderr };
-      if (cmd.special === 'help') return { code: 0, stdout: help(program), stderr };
+      if (cmd.special === 'version') return { code: 0, stdout: `${program} ${face.version}\n`, stderr };
+      if (cmd.special === 'help') return { code: 0, stdout: help(program, face), stderr };
       const stdout = runCommand(session, cmd);
       session.commit();
       return { code: 0, stdout, stderr };
     } catch (error) {
       if (!(error instanceof IptablesError)) throw error;
-      // A command the rules do not allow has its own short form: the name and a sentence.
-      const text = error.bare && error.code === 1 ? `${program}: ${error.message}\n` : errorText(program, error, '');
-      return { code: error.code, stdout: '', stderr: stderr + text };
+      const { code, stderr: text } = failure(program, error, face);
+      return { code, stdout: '', stderr: stderr + text };
     }
   };
 }
 
-export const iptables: Tool = build('iptables', 4);
-export const ip6tables: Tool = build('ip6tables', 6);
+export const iptables: Tool = makeIptables('iptables', 4);
+export const ip6tables: Tool = makeIptables('ip6tables', 6);

@@ -65,7 +65,7 @@ export function listRule(rule: Rule, number: number, style: ListStyle): string {
   const proto =
     rule.proto === 0 ? (style.numeric ? '0' : 'all') : style.numeric ? `${rule.proto}` : protocolText(rule.proto);
   out += `${rule.protoInvert ? '!' : ''}${proto.padEnd(rule.protoInvert ? 4 : 4)} `;
-  const opt = rule.fragment > 0 ? '-f' : rule.fragment < 0 ? '!f' : rule.family === 4 ? '--' : '  ';
+  const opt = rule.fragment > 0 ? '-f' : rule.fragment < 0 ? '!f' : '--';
   out += `${opt}  `;
   if (style.verbose) out += `${device(rule.iif, style).padEnd(6)} ${device(rule.oif, style).padEnd(6)}  `;
   out += `${where(rule.src, rule, style).padEnd(19)}  ${where(rule.dst, rule, style).padEnd(19)} `;
@@ -73,5 +73,20 @@ export function listRule(rule: Rule, number: number, style: ListStyle): string {
   if (t !== undefined && 'chain' in t && t.goto) out += '[goto] ';
   for (const use of rule.matches) out += use.ext.print(use.state, ctx, style.numeric);
   if (t !== undefined && 'use' in t) out += t.use.ext.print(t.use.state, ctx, style.numeric);
+  return out;
+}
+
+/** A rule as -v prints it when a command has handled it. */
+export function verboseRule(rule: Rule): string {
+  const style: ListStyle = { numeric: true, verbose: true, exact: false, lineNumbers: false };
+  const ctx = printContext(rule);
+  const opt = rule.fragment > 0 ? '-f' : rule.fragment < 0 ? '!f' : '--';
+  const proto = `${rule.protoInvert ? '!' : ''}${rule.proto === 0 ? 'all' : protocolText(rule.proto)}`;
+  let out = `${targetName(rule)}  ${proto} opt ${opt} in ${device(rule.iif, style)} out ${device(rule.oif, style)}  `;
+  out += `${where(rule.src, rule, style)}  -> ${where(rule.dst, rule, style)}  `;
+  const t = rule.target;
+  if (t !== undefined && 'chain' in t && t.goto) out += '[goto] ';
+  for (const use of rule.matches) out += use.ext.print(use.state, ctx, true);
+  if (t !== undefined && 'use' in t) out += t.use.ext.print(t.use.state, ctx, true);
   return out;
 }

@@ -6,9 +6,9 @@ import { NETLINK_NETFILTER } from '../../wire/uapi/netlink.ts';
 import type { Tool, ToolIo, ToolResult } from '../io.ts';
 import { parseArgs } from './args.ts';
 import { builtIn } from './built-in.ts';
-import { runCommand } from './commands.ts';
+import { runCommand, shownChains } from './commands.ts';
 import { IptablesError, OTHER_PROBLEM, PARAMETER_PROBLEM, problem } from './errors.ts';
-import { errorText, idLookup, VERSION } from './iptables.ts';
+import { DEFAULT_FACE, errorText, type Face, idLookup } from './iptables.ts';
 import { Session } from './session.ts';
 
 /** A rule that was loaded: where it is in the kernel and where it stands in the file. */
@@ -31,10 +31,14 @@ export type RestoreOptions = {
   readonly noflush?: boolean;
   /** Take the counters of the file (-c). */
   readonly counters?: boolean;
+  /** Say what is done (-v). */
+  readonly verbose?: boolean;
   /** Only this table (-T). */
   readonly table?: string;
   /** Check, do not load (--test). */
   readonly test?: boolean;
+  /** Which iptables this is; default the nf_tables one. */
+  readonly face?: Face;
   /** Ask the kernel for the handles of the rules (`rules` of the result); default true. */
   readonly handles?: boolean;
   readonly io: ToolIo;
@@ -111,6 +115,7 @@ class Restore {
     this.#parse = {
       family: this.#family,
       restore: true,
+      legacy: o.face?.legacy ?? false,
       sets: this.#session.sets,
       user: idLookup(o.io, '/etc/passwd'),
       group: idLookup(o.io, '/etc/group'),
@@ -125,7 +130,13 @@ class Restore {
     const program = this.#program;
     let stderr: string;
     if (error.bare && code === OTHER_PROBLEM) stderr = `${program}: line ${line} failed: ${error.message}\n`;
-    else stderr = errorText(program, error, code === PARAMETER_PROBLEM ? `Error occurred at line: ${line}\n` : '');
+    else
+      stderr = errorText(
+        program,
+        error,
+        code === PARAMETER_PROBLEM ? `Error occurred at line: ${line}\n` : '',
+        this.#o.face,
+      );
     const at = /line (\d+)/.exec(error.message);
     return new RestoreError(code, this.#o.file ?? '-', at ? Number(at[1]) : line, error.message.trim(), stderr);
   }
@@ -175,7 +186,14 @@ class Restore {
       return;
     }
     this.#table = name;
-    if (!this.#o.noflush) this.#session.deleteTable(name);
+    if (this.#o.noflush) return;
+    if (this.#o.verbose && this.#session.table(name).exists) {
+      const chains = shownChains(this.#session, name);
+      const users = chains.filter((chain) => chain.base === undefined);
+      for (const chain of chains) this.stdout += `Flushing chain \`${chain.name}'\n`;
+      for (const chain of users) this.stdout += `Deleting chain \`${chain.name}'\n`;
+    }
+    this.#session.deleteTable(name);
   }
 
   #chainLine(table: string, text: string, number: number, whole: string): void {
@@ -210,6 +228,7 @@ class Restore {
     if (m !== null && this.#o.counters) argv.push('-c', m[1], m[2]);
     const cmd = parseArgs(argv, { ...this.#parse, table });
     if (cmd === undefined) return;
+    if (this.#o.verbose) cmd.verbose ||= 1;
     this.stdout += runCommand(this.#session, cmd, { line: number, text: line });
   }
 
@@ -233,10 +252,15 @@ export function restoreScript(text: string, options: RestoreOptions): RestoreRes
   return { rules: restore.rules, stdout: restore.stdout, stderr: restore.stderr };
 }
 
-function build(program: 'iptables-restore' | 'ip6tables-restore', family: 4 | 6): Tool {
+/** `iptables-restore` or `ip6tables-restore` of a face. */
+export function makeRestore(
+  program: 'iptables-restore' | 'ip6tables-restore',
+  family: 4 | 6,
+  face: Face = DEFAULT_FACE,
+): Tool {
   return (argv, io): ToolResult => {
     let file: string | undefined;
-    const options: { noflush?: boolean; counters?: boolean; test?: boolean; table?: string } = {};
+    const options: { noflush?: boolean; verbose?: boolean; counters?: boolean; test?: boolean; table?: string } = {};
     for (let i = 0; i < argv.length; i++) {
       const arg = argv[i];
       if (arg === '-n' || arg === '--noflush') options.noflush = true;
@@ -244,11 +268,12 @@ function build(program: 'iptables-restore' | 'ip6tables-restore', family: 4 | 6)
       else if (arg === '-t' || arg === '--test') options.test = true;
       else if (arg === '-T' || arg === '--table') options.table = argv[++i];
       else if (arg.startsWith('--table=')) options.table = arg.slice(8);
-      else if (arg === '-v' || arg === '--verbose') continue;
+      else if (arg === '-v' || arg === '--verbose') options.verbose = true;
       else if (arg === '-w' || arg === '--wait' || arg === '-W' || arg === '--wait-interval') {
         if (/^\d+$/.test(argv[i + 1] ?? '')) i++;
       } else if (arg === '-M' || arg === '--modprobe') i++;
-      else if (arg === '-V' || arg === '--version') return { code: 0, stdout: `${program} ${VERSION}\n`, stderr: '' };
+      else if (arg === '-V' || arg === '--version')
+        return { code: 0, stdout: `${program} ${face.version}\n`, stderr: '' };
       else if (arg.startsWith('-') && arg !== '-') {
         return { code: 1, stdout: '', stderr: `Try \`${program} -h' for more information.\n` };
       } else if (file !== undefined) return { code: 1, stdout: '', stderr: 'Unknown arguments found on commandline\n' };
@@ -268,6 +293,7 @@ function build(program: 'iptables-restore' | 'ip6tables-restore', family: 4 | 6)
         ...options,
         family,
         io,
+        face,
         handles: false,
         ...(file !== undefined && { file }),
       });
@@ -279,5 +305,5 @@ function build(program: 'iptables-restore' | 'ip6tables-restore', family: 4 | 6)
   };
 }
 
-export const iptablesRestore: Tool = build('iptables-restore', 4);
-export const ip6tablesRestore: Tool = build('ip6tables-restore', 6);
+export const iptablesRestore: Tool = makeRestore('iptables-restore', 4);
+export const ip6tablesRestore: Tool = makeRestore('ip6tables-restore', 6);

@@ -509,6 +509,7 @@ export class Session {
 
   #answers(changes: readonly Change[], first: number, replies: readonly Message[]): void {
     const errors: string[] = [];
+    let errno: number | undefined;
     for (const reply of replies) {
       const change = changes[reply.seq - first - 1];
       const ack = readAck(reply);
@@ -517,13 +518,14 @@ export class Session {
         continue;
       }
       if (ack.errno === 0) continue;
+      errno ??= ack.errno;
       const detail = ack.message === undefined ? '' : `: ${ack.message}`;
       const text = (change?.what ?? 'batch failed (%s)').replace('%s', strerror(ack.errno)) + detail;
       errors.push(change?.origin === undefined ? ` ${text}` : `line ${change.origin.line}: ${text}`);
     }
     if (errors.length > 0) {
       const text = errors.join('\n');
-      throw new IptablesError(RESOURCE_PROBLEM, text.startsWith('line') ? `\n${text}` : text);
+      throw new IptablesError(RESOURCE_PROBLEM, text.startsWith('line') ? `\n${text}` : text, false, errno);
     }
   }
 
