@@ -29,6 +29,7 @@ export function faceOf(variant: 'nft' | 'legacy', release = '1.8.9'): Face {
 }
 
 export const DEFAULT_FACE: Face = faceOf('nft');
+export const VERSION: string = DEFAULT_FACE.version;
 
 /** Numbers of user and group names, from /etc/passwd and /etc/group when files can be read. */
 export function idLookup(io: ToolIo, path: string): (name: string) => number | undefined {
