@@ -26,6 +26,9 @@ export const isAny6 = (a: Uint32Array): boolean => (a[0] | a[1] | a[2] | a[3]) =
 export const isMulticast = (a: Uint32Array): boolean => (isMapped(a) ? a[3] >>> 28 === 14 : a[0] >>> 24 === 0xff);
 export const isLinkLocal = (a: Uint32Array): boolean => a[0] >>> 22 === 0xfe800000 >>> 22;
 
+/** `::1`. */
+export const isLoopback6 = (a: Uint32Array): boolean => (a[0] | a[1] | a[2]) === 0 && a[3] === 1;
+
 /** The "any" address of a family. */
 export function anyAddress(family: number): Uint32Array {
   return Uint32Array.of(0, 0, family === AF_INET ? MAPPED : 0, 0);

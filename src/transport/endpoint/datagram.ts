@@ -40,6 +40,13 @@ export function wordsFor(sk: Sock, to: SockAddr): Uint32Array | number {
   return a.isMapped(words) && sk.ipv6only ? -ENETUNREACH : words;
 }
 
+/** A socket bound to an address of one family cannot connect to one of the other. */
+function familyConflict(sk: Sock, to: Uint32Array): number {
+  if (sk.family !== AF_INET6) return 0;
+  if (a.isMapped(to)) return a.isAny6(sk.saddr) || a.isMapped(sk.saddr) ? 0 : -ENETUNREACH;
+  return a.isMapped(sk.saddr) ? -EAFNOSUPPORT : 0;
+}
+
 /** connect(2): 0 or a negative errno. */
 export function connectDatagram(sockets: Sockets, output: Output, sk: Sock, to: SockAddr | undefined): number {
   if (to === undefined || to.family === AF_UNSPEC) {
@@ -63,6 +70,8 @@ export function connectDatagram(sockets: Sockets, output: Output, sk: Sock, to: 
   words = target(call.address);
   const way = output.way(sk, words, call.port, to.scopeId ?? 0);
   if (typeof way === 'number') return way;
+  const mixed = familyConflict(sk, words);
+  if (mixed !== 0) return mixed;
   if (to.scopeId && a.isLinkLocal(words) && sk.boundDevIf === 0) sk.boundDevIf = to.scopeId;
   sockets.setPeer(sk, way.source, words, call.port);
   return 0;

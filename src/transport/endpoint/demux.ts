@@ -62,7 +62,10 @@ export class Demux {
   #score = -1;
   readonly #matchConnected = (id: number): boolean => {
     const sk = this.#socks(id);
-    return sk !== undefined && sk.proto === this.#proto && this.#isConnection(sk);
+    if (sk === undefined || sk.proto !== this.#proto || !this.#isConnection(sk)) return false;
+    // Several may be connected alike; the last one gets everything.
+    if (this.#best === undefined || sk.bindOrder > this.#best.bindOrder) this.#best = sk;
+    return false;
   };
   readonly #weigh = (id: number): boolean => {
     const sk = this.#socks(id);
@@ -171,8 +174,9 @@ export class Demux {
     this.#proto = proto;
     this.#query = query;
     const hash = mix(query.local, query.remote, (query.lport << 16) | query.rport, this.#seed ^ proto.key);
-    const id = this.#connected.find(hash, this.#matchConnected);
-    return id < 0 ? undefined : this.#socks(id);
+    this.#best = undefined;
+    this.#connected.find(hash, this.#matchConnected);
+    return this.#best as Sock | undefined;
   }
 
   /** The socket that gets the packet; 'drop' when a program says so. */

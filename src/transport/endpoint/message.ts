@@ -24,7 +24,8 @@ export function messageOf(
   const network = slab.network(p);
   const v4 = family === AF_INET;
   const words = new Uint32Array(4);
-  const ifindex = slab.iif(p);
+  a.load(words, dv, network + (v4 ? ipv4.DST : ipv6.DST), family);
+  const ifindex = sockets.inputDevice(p, words);
   const address = (at: number, portThere: number) => {
     a.load(words, dv, at, family);
     return sockets.sockAddr(sk, words, portThere, ifindex);

@@ -2,7 +2,9 @@
  * Socket options as data: one row for each (level, name) with how its value is coded, read and written. The same rows
  * serve getsockopt(2), setsockopt(2), the helpers of eBPF programs, and listings.
  */
-import { EINVAL, ENOPROTOOPT } from '../../core/errno.ts';
+import { EINVAL, ENOPROTOOPT, EOPNOTSUPP } from '../../core/errno.ts';
+import { AF_INET } from '../../wire/address.ts';
+import { SOL_IPV6 } from '../../wire/uapi/socket.ts';
 import type { Sock } from './sock.ts';
 import type { Sockets } from './sockets.ts';
 
@@ -81,7 +83,6 @@ type BooleanField =
   | 'recvMark'
   | 'noCheckTx'
   | 'multicastLoop'
-  | 'multicastLoop6'
   | 'multicastAll'
   | 'recverr'
   | 'recverr6'
@@ -128,7 +129,7 @@ export class OptionTable {
   /** getsockopt(2): the bytes (at most `length`), or a negative errno. */
   get(c: OptionContext, level: number, name: number, length: number = 1 << 16): Uint8Array | number {
     const row = this.#find(c, level, name);
-    if (row?.get === undefined) return -ENOPROTOOPT;
+    if (row?.get === undefined) return c.sk.family === AF_INET && level === SOL_IPV6 ? -EOPNOTSUPP : -ENOPROTOOPT;
     const refused = row.readable?.(c) ?? 0;
     if (refused !== 0) return -refused;
     const value = row.get(c);

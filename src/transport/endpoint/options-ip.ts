@@ -10,6 +10,7 @@ import type { Sock } from './sock.ts';
 
 const IP = u.SOL_IP;
 const IP6 = u.SOL_IPV6;
+const IPV6_MIN_MTU = 1280;
 /** Default TTL and hop limit when neither a socket nor a sysctl says otherwise. */
 const HOPS = 64;
 
@@ -242,7 +243,18 @@ const IP6_ROWS: readonly Row[] = [
       return 0;
     },
   },
-  flag(IP6, u.IPV6_MULTICAST_LOOP, 'IPV6_MULTICAST_LOOP', 'multicastLoop6'),
+  {
+    level: IP6,
+    name: u.IPV6_MULTICAST_LOOP,
+    label: 'IPV6_MULTICAST_LOOP',
+    codec: 'int',
+    get: ({ sk }) => (sk.multicastLoop6 ? 1 : 0),
+    set: ({ sk }, value) => {
+      if (value !== 0 && value !== 1) return EINVAL;
+      sk.multicastLoop6 = value === 1;
+      return 0;
+    },
+  },
   {
     level: IP6,
     name: u.IPV6_MULTICAST_IF,
@@ -265,6 +277,11 @@ const IP6_ROWS: readonly Row[] = [
     codec: 'int',
     get: mtu,
     readable: connected,
+    set: ({ sk }, value) => {
+      if (value !== 0 && value < IPV6_MIN_MTU) return EINVAL;
+      sk.fragSize6 = value;
+      return 0;
+    },
   },
   flag(IP6, u.IPV6_RECVERR, 'IPV6_RECVERR', 'recverr6'),
   flag(IP6, u.IPV6_RECVPKTINFO, 'IPV6_RECVPKTINFO', 'recvPktinfo6'),

@@ -5,7 +5,7 @@ import { EINVAL, ENODEV, ENOENT, ENOTSUPP, EPERM } from '../../core/errno.ts';
 import * as u from '../../wire/uapi/socket.ts';
 import { flag, number, type OptionContext, type Row } from './option.ts';
 import { IP_OPTIONS } from './options-ip.ts';
-import { RMEM_DEFAULT, type Sock } from './sock.ts';
+import type { Sock } from './sock.ts';
 
 const SOL = u.SOL_SOCKET;
 const IFNAMSIZ = 16;
@@ -13,7 +13,7 @@ const INT_MAX = 0x7fff_ffff;
 const MIN_RCVBUF = 2304;
 const MIN_SNDBUF = 4608;
 /** net.core.rmem_max, wmem_max. */
-const BUF_MAX = RMEM_DEFAULT;
+const BUF_MAX: number = 4 << 20;
 
 const read = (name: number, label: string, get: (sk: Sock) => number): Row => ({
   level: SOL,
@@ -56,10 +56,9 @@ function timestamp(name: number, label: string, kind: 'us' | 'ns'): Row {
   };
 }
 
-function bindDevice({ sockets, sk }: OptionContext, ifindex: number): number {
+function bindDevice({ sk }: OptionContext, ifindex: number): number {
   if (sk.boundDevIf !== 0 && !sk.owner.privileged) return EPERM;
   if (ifindex < 0) return EINVAL;
-  if (ifindex !== 0 && sockets.host.devices.get(ifindex) === undefined) return ENODEV;
   sk.boundDevIf = ifindex;
   return 0;
 }

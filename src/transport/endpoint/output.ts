@@ -8,7 +8,7 @@
  *     ... checksum ...
  *     output.send(p);
  */
-import { EACCES, EINVAL, EMSGSIZE, ENETUNREACH, ENOBUFS } from '../../core/errno.ts';
+import { EACCES, EINVAL, EMSGSIZE, ENOBUFS } from '../../core/errno.ts';
 import { PACKET_HOST, PKT_LOCAL } from '../../core/slab.ts';
 import type { Ip4 } from '../../inet/ip4.ts';
 import type { Ip6 } from '../../inet/ip6.ts';
@@ -26,6 +26,8 @@ import type { Sock } from './sock.ts';
 import type { Sockets } from './sockets.ts';
 
 const HOPS = 64;
+/** Longest IPv4 packet. */
+const IP_MAX_MTU = 0xffff;
 
 export class Output {
   readonly host: InetHost;
@@ -103,8 +105,10 @@ export class Output {
     const v4 = a.isMapped(to);
     const oif = this.#device(sk, to, control, scopeId);
     const errno = v4 ? this.ip4.routeOutput(p, oif) : this.ip6.routeOutput(p, oif);
-    if (errno !== 0) return errno === EINVAL ? -ENETUNREACH : -errno;
+    if (errno !== 0) return -errno;
+    if (v4 && dv.getUint8(slab.network(p) + ipv4.SRC) === 127 && this.#leaves(p)) return -EINVAL;
     if (v4 && slab.rtType(p) === RTN_BROADCAST && !sk.broadcast) return -EACCES;
+    if (!v4 && sk.fragSize6 !== 0 && sk.fragSize6 < slab.rtMtu(p)) slab.setRtMtu(p, sk.fragSize6);
     const mtu = slab.rtMtu(p);
     const large = slab.len(p) > mtu;
     const discover = v4 ? sk.pmtudisc : sk.pmtudisc6;
@@ -120,6 +124,12 @@ export class Output {
       ipv4.setId(dv, at, this.ip4.nextId());
     }
     return 0;
+  }
+
+  /** The packet goes out of a device that takes no loopback addresses. */
+  #leaves(p: number): boolean {
+    const oif = this.host.world.slab.oif(p);
+    return oif !== this.host.lo.ifindex && this.host.sysctls.conf4(oif, 'route_localnet') === 0;
   }
 
   /** A message longer than the path takes, of a socket that wants to hear of it (ip_local_error). */
@@ -171,7 +181,7 @@ export class Output {
     const v4 = a.isMapped(to);
     const source = new Uint32Array(4);
     a.load(source, slab.dv, slab.network(p) + (v4 ? ipv4.SRC : ipv6.SRC), v4 ? AF_INET : AF_INET6);
-    const mtu = slab.rtMtu(p);
+    const mtu = v4 ? Math.min(slab.rtMtu(p), IP_MAX_MTU) : slab.rtMtu(p);
     slab.free(p);
     return failed !== 0 ? failed : { source, mtu };
   }

@@ -98,6 +98,8 @@ export class Sock {
   readonly multicastAddr: Uint32Array = new Uint32Array(4);
   multicastIf6 = 0;
   unicastIf = 0;
+  /** IPV6_MTU: packets of this socket are no longer than this; 0: as the path takes them. */
+  fragSize6 = 0;
   pmtudisc: number = IP_PMTUDISC_WANT;
   pmtudisc6: number = IP_PMTUDISC_WANT;
   recverr = false;

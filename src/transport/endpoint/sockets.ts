@@ -172,7 +172,14 @@ export class Sockets {
     }
     const nonlocal = v4 ? host.sysctls.ip4.ip_nonlocal_bind : host.sysctls.ip6.ip_nonlocal_bind;
     if (nonlocal !== 0 || sk.freebind || sk.transparent) return 'one';
-    if (!v4) return host.addresses.isLocal(AF_INET6, words) ? 'one' : -EADDRNOTAVAIL;
+    if (!v4) {
+      // Addresses of a link or of the host alone belong to their device.
+      const narrow = sk.boundDevIf !== 0 && (a.isLinkLocal(words) || a.isLoopback6(words));
+      const there = narrow
+        ? host.addresses.find(AF_INET6, sk.boundDevIf, words) !== undefined
+        : host.addresses.isLocal(AF_INET6, words);
+      return there ? 'one' : -EADDRNOTAVAIL;
+    }
     if (words[3] === 0xffffffff) return 'many';
     const flow = newFlow();
     flow.dst[0] = words[3];
@@ -292,9 +299,25 @@ export class Sockets {
     a.load(q.local, dv, network + (v4 ? 16 : 24), family);
     q.rport = dv.getUint16(at);
     q.lport = dv.getUint16(at + 2);
-    q.ifindex = slab.iif(p);
+    q.ifindex = this.inputDevice(p, q.local);
     q.p = p;
     return q;
+  }
+
+  /**
+   * The device a packet counts as received on (inet_iif): one that this host sent to itself came over lo, but belongs to
+   * the device that has the address.
+   */
+  inputDevice(p: number, local: Uint32Array): number {
+    const { host } = this;
+    const ifindex = host.world.slab.iif(p);
+    if (ifindex !== host.lo.ifindex) return ifindex;
+    const v4 = a.isMapped(local);
+    for (const own of host.addresses.all(v4 ? AF_INET : AF_INET6)) {
+      const found = v4 ? own.local[0] === local[3] : own.local.every((w, i) => w === local[i]);
+      if (found) return own.ifindex;
+    }
+    return ifindex;
   }
 
   /** The question about a packet of ours that is quoted at these places. */
