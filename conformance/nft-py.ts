@@ -1,11 +1,17 @@
 /**
- * Suite `netfilter/nft-py-1.0.6`: rule text against the bytecode that nft makes of it (`.t` and `.t.payload` files; the
- * format is in the README beside the data). `;fail` rules must be refused.
+ * Suites `netfilter/nft-py-1.0.6` and `-1.1.0`: rule text against the bytecode that nft makes of it (`.t` and
+ * `.t.payload` files; the format is in the README beside the data), against how it is listed, and the same for JSON
+ * (`.t.json`, `.t.json.output`). `;fail` rules must be refused. Cases: `FILE:LINE:FAMILY` the bytecode, `...:list` the
+ * listing, `...:json` bytecode of the JSON form, `...:json-list` the listing in JSON.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CompiledRule, Workspace } from '../src/tools/nft/compile.ts';
 import { debugElement, debugExpr } from '../src/tools/nft/expr/debug.ts';
+import { readJsonCommands } from '../src/tools/nft/json/read-command.ts';
+import { jsonStatement } from '../src/tools/nft/json/statement.ts';
+import type { Json, JsonContext } from '../src/tools/nft/json/types.ts';
+import { type ListOptions, printRule } from '../src/tools/nft/print/ruleset.ts';
 import { NftError } from '../src/tools/nft/source.ts';
 import type { CaseResult } from './suite.ts';
 
@@ -93,6 +99,9 @@ function* file(root: string, name: string, filter?: RegExp): Generator<CaseResul
     const found = existsSync(own) ? own : existsSync(`${path}.payload`) ? `${path}.payload` : undefined;
     if (found !== undefined) blocks.set(family, payloads(found));
   }
+  const release = /-1\.0\.\d+$/.test(root) ? '1.0.6' : '1.1.0';
+  const json = jsonBlocks(`${path}.json`);
+  const listed = jsonBlocks(`${path}.json.output`);
   let number = 0;
   for (const raw of readFileSync(path, 'utf8').split('\n')) {
     number++;
@@ -121,34 +130,157 @@ function* file(root: string, name: string, filter?: RegExp): Generator<CaseResul
         continue;
       }
       if (filter !== undefined && !filter.test(id)) continue;
-      yield rule(id, line, table, space, blocks.get(table.family));
+      const payload = blocks.get(table.family);
+      yield* rule(id, line, table, space, { release, json, listed, ...(payload && { payload }) });
     }
   }
 }
 
-function rule(id: string, line: string, table: Table, space: Workspace, blocks?: Map<string, string>): CaseResult {
-  const [text, verdict] = line.split(';').length > 3 ? splitRule(line) : line.split(';').map((part) => part.trim());
-  let got: string | undefined;
+/** What was expected of one rule, in the files beside it. */
+type Books = {
+  readonly release: '1.0.6' | '1.1.0';
+  readonly payload?: Map<string, string>;
+  readonly json: Map<string, Json>;
+  readonly listed: Map<string, Json>;
+};
+
+function* rule(id: string, line: string, table: Table, space: Workspace, books: Books): Generator<CaseResult> {
+  const [text, verdict, other] = splitRule(line);
+  let compiled: CompiledRule | undefined;
   let message = '';
   try {
-    const compiled = space.run(`add rule ${table.family} ${table.name} ${table.chains[0]} ${text}`);
-    got = compiled === undefined ? '' : compiledText(compiled);
+    compiled = space.run(`add rule ${table.family} ${table.name} ${table.chains[0]} ${text}`);
   } catch (error) {
-    if (!(error instanceof NftError)) return { id, ok: false, reason: `${text}: exception ${(error as Error).stack}` };
+    if (!(error instanceof NftError)) {
+      yield { id, ok: false, reason: `${text}: exception ${(error as Error).stack}`, group: 'payload' };
+      return;
+    }
     message = error.message;
   }
+  const got = compiled === undefined ? undefined : compiledText(compiled);
   if (verdict === 'fail') {
-    return got === undefined ? { id, ok: true } : { id, ok: false, reason: `${text}: must fail`, got };
+    yield got === undefined
+      ? { id, ok: true, group: 'payload' }
+      : { id, ok: false, reason: `${text}: must fail`, got, group: 'payload' };
+    return;
   }
-  if (got === undefined) return { id, ok: false, reason: `${text}: ${message}` };
-  const expected = blocks?.get(text);
-  if (expected === undefined) return { id, ok: true };
-  return got === expected ? { id, ok: true } : { id, ok: false, reason: text, expected, got };
+  if (got === undefined || compiled === undefined) {
+    yield { id, ok: false, reason: `${text}: ${message}`, group: 'payload' };
+    return;
+  }
+  const expected = books.payload?.get(text);
+  yield expected === undefined || got === expected
+    ? { id, ok: true, group: 'payload' }
+    : { id, ok: false, reason: text, expected, got, group: 'payload' };
+  yield listing(`${id}:list`, other ?? text, compiled, space, { ...LIST, release: books.release });
+  const json = books.json.get(text);
+  if (json === undefined) return;
+  yield jsonInput(`${id}:json`, text, json, table, space, got);
+  const shown = space.listed(compiled);
+  const context: JsonContext = {
+    ...LIST,
+    release: books.release,
+    statement: (s, c) => jsonStatement(s, c, shown.family),
+  };
+  const out = canonical(shown.stmts.map((s) => jsonStatement(s, context, shown.family)));
+  const wanted = canonical(books.listed.get(text) ?? json);
+  yield out === wanted
+    ? { id: `${id}:json-list`, ok: true, group: 'JSON listing' }
+    : { id: `${id}:json-list`, ok: false, reason: text, expected: wanted, got: out, group: 'JSON listing' };
 }
 
-function splitRule(line: string): [string, string] {
-  const m = /^(.*?);\s*(ok|fail)\s*(;.*)?$/.exec(line);
-  return m === null ? [line, 'ok'] : [m[1].trim(), m[2]];
+/** As the test-suite lists: state is left out, names of users and ports are numbers. */
+const LIST: ListOptions = {
+  stateless: true,
+  numericProtocol: true,
+  zone: 7200,
+  ifName: (index) => (index === 1 ? 'lo' : undefined),
+};
+
+/** Members of sets between braces in one order. */
+function ordered(text: string): string {
+  const members = (inner: string): string => inner.replaceAll(/\s/g, '').split(',').sort().join(', ');
+  return text
+    .replace(/\{([^{}]*)\}/g, (_, inner: string) => `{ ${members(inner)} }`)
+    .replace(/\s+/g, ' ')
+    .trim();
+}
+
+function listing(
+  id: string,
+  expected: string,
+  compiled: CompiledRule,
+  space: Workspace,
+  list: ListOptions,
+): CaseResult {
+  const got = printRule(space.listed(compiled), list);
+  return ordered(got) === ordered(expected)
+    ? { id, ok: true, group: 'listing' }
+    : { id, ok: false, reason: 'listing', expected, got, group: 'listing' };
+}
+
+function jsonInput(id: string, text: string, json: Json, table: Table, space: Workspace, payload: string): CaseResult {
+  try {
+    const expr = json as readonly Json[];
+    const { family, name, chains } = table;
+    const [command] = readJsonCommands({
+      nftables: [{ add: { rule: { family, table: name, chain: chains[0], expr } } }],
+    });
+    const compiled = space.command(command);
+    const got = compiled === undefined ? '' : compiledText(compiled);
+    return got === payload
+      ? { id, ok: true, group: 'JSON input' }
+      : { id, ok: false, reason: text, expected: payload, got, group: 'JSON input' };
+  } catch (error) {
+    if (!(error instanceof NftError))
+      return { id, ok: false, reason: `${text}: ${(error as Error).stack}`, group: 'JSON input' };
+    return { id, ok: false, reason: `${text}: ${error.message}`, group: 'JSON input' };
+  }
+}
+
+/** JSON with its keys, and the members of sets, in one order. */
+function canonical(json: Json): string {
+  const sorted = (value: Json, inSet: boolean): unknown => {
+    if (Array.isArray(value)) {
+      const list = (value as readonly Json[]).map((one) => sorted(one, false));
+      return inSet
+        ? list
+            .map((one) => JSON.stringify(one))
+            .sort()
+            .map((one) => JSON.parse(one))
+        : list;
+    }
+    if (typeof value !== 'object' || value === null) return value;
+    const entries = Object.entries(value).map(([key, one]) => [key, sorted(one as Json, key === 'set')] as const);
+    return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+  };
+  return JSON.stringify(sorted(json, false));
+}
+
+/** Blocks of a JSON file by rule text. */
+function jsonBlocks(path: string): Map<string, Json> {
+  const out = new Map<string, Json>();
+  if (!existsSync(path)) return out;
+  let rule: string | undefined;
+  let lines: string[] = [];
+  const flush = (): void => {
+    const text = lines.join('\n').trim();
+    if (rule !== undefined && text !== '' && !out.has(rule)) out.set(rule, JSON.parse(text) as Json);
+    lines = [];
+  };
+  for (const line of readFileSync(path, 'utf8').split('\n')) {
+    if (line.startsWith('# ')) {
+      flush();
+      rule = line.slice(2).trim();
+    } else lines.push(line);
+  }
+  flush();
+  return out;
+}
+
+function splitRule(line: string): [string, string, string | undefined] {
+  const m = /^(.*?);\s*(ok|fail)\s*(?:;(.*))?$/.exec(line);
+  return m === null ? [line, 'ok', undefined] : [m[1].trim(), m[2], m[3]?.trim()];
 }
 
 export function* run(root: string, filter?: RegExp): Iterable<CaseResult> {

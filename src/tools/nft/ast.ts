@@ -38,6 +38,8 @@ export type PayloadExpr = Typed & {
   readonly offset: number;
   /** Written as `@base,offset,len`. */
   readonly raw?: boolean;
+  /** The tunnel whose inner packet is meant: `vxlan ip saddr`. */
+  readonly tunnel?: ProtoDesc;
 };
 /** An extension header, TCP option, IP option or SCTP chunk; without `field`, its presence (`exists`). */
 export type ExthdrExpr = Typed & {
@@ -51,7 +53,8 @@ export type ExthdrExpr = Typed & {
   readonly present?: boolean;
   readonly raw?: boolean;
 };
-export type MetaExpr = Typed & { readonly kind: 'meta'; readonly key: number };
+/** `tunnel`: of the inner packet; only comparisons that evaluation makes have it. */
+export type MetaExpr = Typed & { readonly kind: 'meta'; readonly key: number; readonly tunnel?: ProtoDesc };
 export type CtExpr = Typed & {
   readonly kind: 'ct';
   readonly key: number;

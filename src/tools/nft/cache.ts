@@ -423,7 +423,8 @@ function partsOf(
   });
 }
 
-function readSet(family: Family, table: string, a: Attrs, lists: () => Attr[]): SetEntry {
+/** A set of the attributes of an NFT_MSG_NEWSET; `lists` gives its members when they are asked for. */
+export function readSet(family: Family, table: string, a: Attrs, lists: () => Attr[]): SetEntry {
   const flags = u32(a, U.NFTA_SET_FLAGS);
   const user = udata(a, U.NFTA_SET_USERDATA);
   const desc = a.get(U.NFTA_SET_DESC);

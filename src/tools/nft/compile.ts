@@ -4,7 +4,7 @@
  */
 import type { Command, Family, Rule, SetExpr } from './ast.ts';
 import type { Names } from './datatype.ts';
-import { type KernelElement, kernelElements } from './elements.ts';
+import { kernelElements } from './elements.ts';
 import { Context, type World } from './eval/context.ts';
 import { declareSet } from './eval/declare.ts';
 import { evaluate } from './eval/expression.ts';
@@ -14,10 +14,10 @@ import type { KernelExpr } from './expr/types.ts';
 import { linearizeRule } from './linearize.ts';
 import { parse } from './parser/index.ts';
 import { OBJECT_TYPES } from './parser/object.ts';
+import { type CompiledSet, relistRule, relistSet } from './relist.ts';
 import type { SetInfo } from './set-info.ts';
 import { NftError } from './source.ts';
 
-export type CompiledSet = { readonly set: SetInfo; readonly elements: readonly KernelElement[] };
 export type CompiledRule = {
   readonly rule: Rule;
   readonly exprs: readonly KernelExpr[];
@@ -62,11 +62,20 @@ export class Workspace implements World {
     const { commands, errors } = parse({ name: '<cmdline>', text }, { include: () => undefined });
     if (errors.length > 0) throw errors[0];
     let compiled: CompiledRule | undefined;
-    for (const command of commands) compiled = this.#command(command) ?? compiled;
+    for (const command of commands) compiled = this.command(command) ?? compiled;
     return compiled;
   }
 
-  #command(command: Command): CompiledRule | undefined {
+  /** The rule as `nft list` shows it once it is in the kernel. */
+  listed({ rule, exprs, sets }: CompiledRule): Rule {
+    return relistRule(rule, exprs, sets, (name) => {
+      const set = this.set(rule.family, rule.table, name);
+      return set && relistSet(set, []);
+    });
+  }
+
+  /** Runs a command that has been read. Throws NftError. */
+  command(command: Command): CompiledRule | undefined {
     const { object } = command;
     switch (object.kind) {
       case 'setdecl': {

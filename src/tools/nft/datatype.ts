@@ -23,11 +23,18 @@ export type Names = {
   readonly zone?: number;
 };
 
+/** Releases whose listings differ. */
+export type Release = '1.0.6' | '1.1.0';
+
 export type PrintOptions = Names & {
   /** -n: protocols, users and symbols as numbers too (1 = -n, 2 = -nn...). */
   readonly numericProtocol?: boolean;
   readonly numericSymbol?: boolean;
   readonly numericTime?: boolean;
+  /** Relative times as one number of seconds, as ends of ranges have it. */
+  readonly inSeconds?: boolean;
+  /** The release of nftables whose listing this is; 1.0.6 when not said. */
+  readonly release?: Release;
   /** -S: ports by name. */
   readonly services?: boolean;
 };
@@ -140,6 +147,12 @@ export const integerType: Datatype = {
   byteorder: 'invalid',
   parse: parseInteger,
   print: integerText,
+};
+/** Bits and an offset in one number: hexadecimal in newer releases. */
+export const fragOffType: Datatype = {
+  ...integerType,
+  base: integerType,
+  print: (value, _len, options) => (options.release === '1.1.0' ? `0x${value.toString(16)}` : integerText(value)),
 };
 export const nfprotoType: Datatype = {
   id: 2,
@@ -326,7 +339,7 @@ export const timeType: Datatype = {
     const ms = parseTime(text);
     return ms === undefined ? { error: 'invalid time specification' } : { value: ms };
   },
-  print: (value) => formatTime(value),
+  print: (value, _len, options) => (options.inSeconds ? `${value / 1000n}s` : formatTime(value)),
 };
 export const markType: Datatype = {
   id: 19,
@@ -768,6 +781,7 @@ export function parseSymbol(type: Datatype, text: string, names: Names): Parsed 
 /** The text of a value in a type. */
 export function printValue(type: Datatype, value: bigint, len: number, options: PrintOptions): string {
   for (let t: Datatype | undefined = type; t !== undefined; t = t.base) {
+    if (options.release === '1.1.0' && (t === icmpCodeType || t === icmpv6CodeType)) return integerText(value);
     if (t.symbols !== undefined && !options.numericSymbol) {
       const found = t.symbols.find(([, number]) => number === value);
       if (found !== undefined)

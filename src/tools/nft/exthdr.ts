@@ -11,8 +11,12 @@ export type ExthdrField = {
   readonly len: number;
 };
 
+/** In the kernel's order, NFT_EXTHDR_OP_*. */
+export const EXTHDR_OPS: readonly ExthdrOp[] = ['ipv6', 'tcpopt', 'ipv4', 'sctp', 'dccp'];
+export type ExthdrOp = 'ipv6' | 'tcpopt' | 'ipv4' | 'sctp' | 'dccp';
+
 export type ExthdrDesc = {
-  readonly op: 'ipv6' | 'tcpopt' | 'ipv4' | 'sctp';
+  readonly op: ExthdrOp;
   readonly name: string;
   /** Next header number, option kind, chunk type. */
   readonly type: number;
@@ -38,9 +42,10 @@ const ipv6 = (name: string, type: number, fields: readonly ExthdrField[]): Exthd
 export const ipv6Headers: readonly ExthdrDesc[] = [
   ipv6('hbh', 0, next),
   ipv6('rt', 43, [...next, f('type', 16, 8), f('seg-left', 24, 8)]),
+  // Of two names for the same bits the first is the one that is written.
+  ipv6('srh', 43, [f('last-entry', 32, 8), f('flags', 40, 8), f('tag', 48, 16), f('sid[1]', 64, 128, dt.ip6addrType)]),
   ipv6('rt0', 43, [f('addr[1]', 64, 128, dt.ip6addrType)]),
   ipv6('rt2', 43, [f('addr', 64, 128, dt.ip6addrType)]),
-  ipv6('srh', 43, [f('last-entry', 32, 8), f('flags', 40, 8), f('tag', 48, 16), f('sid[1]', 64, 128, dt.ip6addrType)]),
   ipv6('frag', 44, [
     f('nexthdr', 0, 8, dt.inetProtoType),
     f('reserved', 8, 8),
@@ -137,3 +142,8 @@ export const sctpChunks: readonly ExthdrDesc[] = [
   sctp('asconf', 193, f('seqno', 32, 32)),
   sctp('asconf-ack', 128, f('seqno', 32, 32)),
 ];
+
+/** DCCP options have numbers only, and nothing but their presence is looked at. */
+export function dccpOptionDesc(type: number): ExthdrDesc {
+  return { op: 'dccp', name: String(type), type, fields: [] };
+}

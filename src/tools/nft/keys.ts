@@ -60,6 +60,7 @@ export const metaKeys: readonly Key[] = [
   k('secmark', uapi.NFT_META_SECMARK, dt.integerType, 32),
   k('sdif', uapi.NFT_META_SDIF, dt.ifindexType, 32),
   k('sdifname', uapi.NFT_META_SDIFNAME, dt.ifnameType, IFNAMSIZ),
+  k('broute', uapi.NFT_META_BRI_BROUTE, dt.integerType, 8),
   k('ibriport', uapi.NFT_META_BRI_IIFNAME, dt.ifnameType, IFNAMSIZ),
   k('obriport', uapi.NFT_META_BRI_OIFNAME, dt.ifnameType, IFNAMSIZ),
 ];

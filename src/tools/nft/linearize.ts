@@ -7,8 +7,9 @@ import type { Expr, MapExpr, RelationalExpr, Rule, SetRefExpr, Stmt, ValueExpr, 
 import * as dt from './datatype.ts';
 import { exportValue } from './datatype.ts';
 import type { KernelExpr, Verdict } from './expr/types.ts';
+import { EXTHDR_OPS } from './exthdr.ts';
 import { mergePayloads } from './merge.ts';
-import { BASE_NETWORK } from './proto.ts';
+import { BASE_NETWORK, type ProtoDesc } from './proto.ts';
 import { NftError } from './source.ts';
 
 const UNITS = 16;
@@ -55,6 +56,11 @@ export function constantBytes(expr: Expr): Uint8Array {
   throw new NftError(expr.loc, `netloom does not support ${expr.kind} as a constant`);
 }
 
+/** A load from the packet that a tunnel carries. */
+function inTunnel(tunnel: ProtoDesc | undefined, expr: KernelExpr): KernelExpr {
+  return tunnel?.inner === undefined ? expr : { name: 'inner', ...tunnel.inner, expr };
+}
+
 class Linearizer {
   readonly out: KernelExpr[] = [];
   #used = 0;
@@ -85,16 +91,18 @@ class Linearizer {
         out.push({ name: 'immediate', dreg, data: { value: constantBytes(expr) } });
         return;
       case 'payload':
-        out.push({
-          name: 'payload',
-          dreg,
-          base: expr.base - 1,
-          offset: Math.floor(expr.offset / 8),
-          len: bytesOf(expr.len!),
-        });
+        out.push(
+          inTunnel(expr.tunnel, {
+            name: 'payload',
+            dreg,
+            base: expr.base - 1,
+            offset: Math.floor(expr.offset / 8),
+            len: bytesOf(expr.len!),
+          }),
+        );
         return;
       case 'exthdr': {
-        const op = { ipv6: 0, tcpopt: 1, ipv4: 2, sctp: 3 }[expr.op];
+        const op = EXTHDR_OPS.indexOf(expr.op);
         out.push({
           name: 'exthdr',
           dreg,
@@ -107,7 +115,7 @@ class Linearizer {
         return;
       }
       case 'meta':
-        out.push({ name: 'meta', key: expr.key, dreg });
+        out.push(inTunnel(expr.tunnel, { name: 'meta', key: expr.key, dreg }));
         return;
       case 'ct':
         out.push({
@@ -575,7 +583,7 @@ class Linearizer {
         return;
       case 'exthdrset': {
         const { target } = stmt;
-        const op = { ipv6: 0, tcpopt: 1, ipv4: 2, sctp: 3 }[target.op];
+        const op = EXTHDR_OPS.indexOf(target.op);
         out.push({
           name: 'exthdr',
           sreg: this.#operand(stmt.expr),

@@ -15,7 +15,7 @@ function candidate(stmt: Stmt, index: number): Candidate | undefined {
   if (stmt.kind !== 'expr' || stmt.expr.kind !== 'relational') return undefined;
   const rel = stmt.expr;
   const { left, right, op } = rel;
-  if (left.kind !== 'payload' || right.kind !== 'value') return undefined;
+  if (left.kind !== 'payload' || left.tunnel !== undefined || right.kind !== 'value') return undefined;
   // nft 1.0.6 joins inequalities too, and what comes out means "not both": so does this, as the kernel gets it from there.
   if (op !== '==' && op !== 'implicit' && op !== '!=') return undefined;
   if (op === 'implicit' && dt.isA(right.type, dt.bitmaskType)) return undefined;

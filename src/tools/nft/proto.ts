@@ -3,7 +3,17 @@
  * comes next. Offsets and lengths in bits from the start of the header.
  */
 
-import { NFT_META_L4PROTO, NFT_META_NFPROTO, NFT_META_PROTOCOL } from '../../wire/uapi/nf-tables.ts';
+import {
+  NFT_INNER_GENEVE,
+  NFT_INNER_LL,
+  NFT_INNER_MASK,
+  NFT_INNER_NH,
+  NFT_INNER_TH,
+  NFT_INNER_VXLAN,
+  NFT_META_L4PROTO,
+  NFT_META_NFPROTO,
+  NFT_META_PROTOCOL,
+} from '../../wire/uapi/nf-tables.ts';
 import * as dt from './datatype.ts';
 
 /** Where a header starts. The kernel's payload base is one less (link layer 0, network 1, transport 2, inner 3). */
@@ -12,6 +22,8 @@ export const BASE_LL = 1;
 export const BASE_NETWORK = 2;
 export const BASE_TRANSPORT = 3;
 export const BASE_INNER = 4;
+/** The header of a tunnel itself, inside `inner`. */
+export const BASE_TUNNEL = 5;
 export const BASE_NAMES: readonly string[] = [
   'invalid',
   'link layer',
@@ -44,6 +56,8 @@ export type ProtoDesc = {
   readonly upper?: readonly (readonly [number: number, name: string])[];
   /** Field that holds the checksum, and whether the transport pseudo header covers this header's addresses. */
   readonly checksum?: string;
+  /** A tunnel: how the kernel's `inner` expression finds what it carries (NFTA_INNER_*). */
+  readonly inner?: { readonly type: number; readonly hdrsize: number; readonly flags: number };
 };
 
 const int = dt.integerType;
@@ -65,6 +79,8 @@ const transports = [
   [6, 'tcp'],
   [33, 'dccp'],
   [132, 'sctp'],
+  [47, 'gre'],
+  [47, 'gretap'],
 ] as const;
 const etherUpper = [
   [0x0800, 'ip'],
@@ -130,7 +146,7 @@ const list: readonly ProtoDesc[] = [
       f('ecn', 14, 2, dt.ecnType),
       f('length', 16, 16),
       f('id', 32, 16),
-      f('frag-off', 48, 16),
+      f('frag-off', 48, 16, dt.fragOffType),
       f('ttl', 64, 8),
       f('protocol', 72, 8, dt.inetProtoType),
       f('checksum', 80, 16),
@@ -192,6 +208,8 @@ const list: readonly ProtoDesc[] = [
       f('id', 32, 16, int, ECHO6),
       f('sequence', 48, 16, int, ECHO6),
       f('max-delay', 32, 16, int, [130]),
+      f('taddr', 64, 128, dt.ip6addrType, [130, 131, 132, 135, 136, 137]),
+      f('daddr', 192, 128, dt.ip6addrType, [137]),
     ],
   },
   {
@@ -324,11 +342,42 @@ const list: readonly ProtoDesc[] = [
     protocolType: dt.inetProtoType,
     upper: [[1, 'icmp'], [2, 'igmp'], ...transports, [58, 'icmpv6']],
   },
+  {
+    name: 'gre',
+    base: BASE_TRANSPORT,
+    length: 32,
+    fields: [f('flags', 0, 5), f('version', 13, 3), f('protocol', 16, 16, dt.ethertypeType)],
+    inner: { type: 3, hdrsize: 4, flags: NFT_INNER_NH | NFT_INNER_TH },
+  },
+  {
+    name: 'gretap',
+    base: BASE_TRANSPORT,
+    length: 32,
+    fields: [],
+    inner: { type: 4, hdrsize: 4, flags: NFT_INNER_LL | NFT_INNER_NH | NFT_INNER_TH },
+  },
+  {
+    name: 'vxlan',
+    base: BASE_TUNNEL,
+    length: 64,
+    fields: [f('flags', 0, 8), f('vni', 32, 24)],
+    inner: { type: NFT_INNER_VXLAN, hdrsize: 8, flags: NFT_INNER_MASK },
+  },
+  {
+    name: 'geneve',
+    base: BASE_TUNNEL,
+    length: 64,
+    fields: [f('type', 16, 16, dt.ethertypeType), f('vni', 32, 24)],
+    inner: { type: NFT_INNER_GENEVE, hdrsize: 8, flags: NFT_INNER_MASK },
+  },
   { name: 'th', base: BASE_TRANSPORT, length: 64, fields: ports },
   { name: 'unknown', base: BASE_INVALID, length: 0, fields: [] },
 ];
 
 export const protos: ReadonlyMap<string, ProtoDesc> = new Map(list.map((proto) => [proto.name, proto]));
+
+/** Protocols that carry packets. */
+export const tunnels: readonly ProtoDesc[] = list.filter((desc) => desc.inner !== undefined);
 
 /** The protocol of a name that is known to exist. */
 export function proto(name: string): ProtoDesc {

@@ -4,13 +4,23 @@
  */
 
 import {
+  NFT_INNER_LL,
   NFT_META_IFTYPE,
   NFT_META_L4PROTO,
   NFT_META_NFPROTO,
   NFT_META_PROTOCOL,
 } from '../../../wire/uapi/nf-tables.ts';
-import type { Family, RelationalExpr, Stmt } from '../ast.ts';
-import { BASE_LL, BASE_NETWORK, BASE_TRANSPORT, familyProto, type ProtoDesc, proto, upperProto } from '../proto.ts';
+import type { Expr, Family, RelationalExpr, Stmt } from '../ast.ts';
+import {
+  BASE_LL,
+  BASE_NETWORK,
+  BASE_TRANSPORT,
+  BASE_TUNNEL,
+  familyProto,
+  type ProtoDesc,
+  proto,
+  upperProto,
+} from '../proto.ts';
 
 type Layer = { desc: ProtoDesc | undefined /** Bits of lower headers of the same base. */; offset: number };
 
@@ -20,12 +30,13 @@ const ARPHRD_ETHER = 1;
 
 export class HeaderContext {
   readonly family: Family;
-  readonly layers: Layer[] = Array.from({ length: 5 }, () => ({ desc: undefined, offset: 0 }));
+  readonly layers: Layer[] = Array.from({ length: BASE_TUNNEL + 1 }, () => ({ desc: undefined, offset: 0 }));
   /** Statement that says which header lies at a base, by base. */
   readonly #deps: (Stmt | undefined)[] = [];
   /** ICMP message types that an earlier match on the type leaves. */
   icmpTypes: readonly number[] | undefined;
   icmpStmt: Stmt | undefined;
+  readonly #inner = new Map<ProtoDesc, HeaderContext>();
   readonly #remove: (stmt: Stmt) => void;
 
   constructor(family: Family, remove: (stmt: Stmt) => void) {
@@ -33,6 +44,19 @@ export class HeaderContext {
     this.#remove = remove;
     const first = familyProto[family];
     this.layers[first.base].desc = first.desc;
+  }
+
+  /** The context of what an expression looks at: the packet itself, or the one inside a tunnel. */
+  of(e: Expr): HeaderContext {
+    const tunnel = tunnelOf(e);
+    if (tunnel === undefined) return this;
+    const known = this.#inner.get(tunnel);
+    if (known !== undefined) return known;
+    const family = (tunnel.inner?.flags ?? 0) & NFT_INNER_LL ? 'bridge' : 'netdev';
+    const made = new HeaderContext(family, this.#remove);
+    made.layers[BASE_TUNNEL].desc = tunnel;
+    this.#inner.set(tunnel, made);
+    return made;
   }
 
   /** The header known to lie at a base. */
@@ -91,6 +115,13 @@ export class HeaderContext {
     this.icmpStmt = undefined;
   }
 
+  /** A statement that is no match keeps everything in front of it in the listing. */
+  fence(): void {
+    this.#deps.length = 0;
+    this.icmpStmt = undefined;
+    for (const inner of this.#inner.values()) inner.fence();
+  }
+
   dependency(base: number): RelationalExpr | undefined {
     const stmt = this.#deps[base];
     return stmt?.kind === 'expr' && stmt.expr.kind === 'relational' ? stmt.expr : undefined;
@@ -133,6 +164,20 @@ export class HeaderContext {
       if (dep.left.kind === 'payload' && dep.left.proto?.name === 'vlan') return;
       this.release(BASE_NETWORK);
     }
+  }
+}
+
+function tunnelOf(e: Expr): ProtoDesc | undefined {
+  switch (e.kind) {
+    case 'payload':
+    case 'meta':
+      return e.tunnel;
+    case 'binary':
+      return tunnelOf(e.left);
+    case 'concat':
+      return e.parts.map(tunnelOf).find((tunnel) => tunnel !== undefined);
+    default:
+      return undefined;
   }
 }
 

@@ -89,7 +89,13 @@ function dataExpr(shape: Shape, attr: Attr): Expr | undefined {
   const high = split(parts, data.value.subarray(half), true);
   return together(
     parts,
-    parts.map((part, i) => intervalExpr(part, low[i], high[i])),
+    parts.map((part, i) => {
+      const one = intervalExpr(part, low[i], high[i]);
+      // An address among ranges is a net of one.
+      return parts.length === 1 && one.kind === 'value' && PREFIX_TYPES.has(part.type.id)
+        ? { kind: 'prefix', expr: one, prefix: part.len, type: part.type }
+        : one;
+    }),
   );
 }
 

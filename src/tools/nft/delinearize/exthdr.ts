@@ -2,9 +2,18 @@
  * Extension headers and options by the kernel's numbers.
  */
 import type { ExthdrExpr } from '../ast.ts';
+import * as build from '../build.ts';
 import * as dt from '../datatype.ts';
 import type { KernelExpr } from '../expr/types.ts';
-import { type ExthdrDesc, ipOptions, ipv6Headers, sctpChunks, tcpOptions } from '../exthdr.ts';
+import {
+  dccpOptionDesc,
+  EXTHDR_OPS,
+  type ExthdrDesc,
+  ipOptions,
+  ipv6Headers,
+  sctpChunks,
+  tcpOptions,
+} from '../exthdr.ts';
 
 const TABLES: readonly (readonly [ExthdrDesc['op'], readonly ExthdrDesc[]])[] = [
   ['ipv6', ipv6Headers],
@@ -14,14 +23,15 @@ const TABLES: readonly (readonly [ExthdrDesc['op'], readonly ExthdrDesc[]])[] = 
 ];
 
 export function fromExthdr(e: Extract<KernelExpr, { name: 'exthdr' }>): ExthdrExpr {
+  if (EXTHDR_OPS[e.op] === 'dccp') return { ...build.exthdrPresent(dccpOptionDesc(e.type)), byteorder: 'big', len: 8 };
   const [op, table] = TABLES[e.op] ?? TABLES[0];
   const present = (e.flags & 1) !== 0;
   const offset = e.offset * 8;
   const len = e.len * 8;
   const common = { kind: 'exthdr', op, hdr: e.type, offset } as const;
   if (present || (e.dreg === undefined && e.sreg === undefined)) {
-    const desc = table.find((d) => d.type === e.type);
-    return { ...common, desc, present, type: dt.booleanType, byteorder: 'big', len: 8, raw: desc === undefined };
+    const desc = table.find((d) => d.type === e.type) ?? { op, name: String(e.type), type: e.type, fields: [] };
+    return { ...common, desc, present: true, type: dt.booleanType, byteorder: 'big', len: 8 };
   }
   const exact = table
     .filter((d) => d.type === e.type)

@@ -5,10 +5,11 @@
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, ExprStmt, PayloadExpr, PayloadSetStmt, RelationalExpr, RelOp, Stmt, ValueExpr } from '../ast.ts';
 import * as dt from '../datatype.ts';
+import type { ExthdrOp } from '../exthdr.ts';
 import { BASE_INVALID, BASE_LL, BASE_NETWORK, BASE_TRANSPORT } from '../proto.ts';
 import { type HeaderContext, isProtocolField } from './context.ts';
 import { trimExthdr } from './exthdr.ts';
-import { complete, expand, splice, trim } from './payload.ts';
+import { complete, expand, splice, trim, xintegerType } from './payload.ts';
 import type { SetFinder } from './rule.ts';
 
 export type Typing = { readonly ctx: HeaderContext; readonly sets: SetFinder };
@@ -29,6 +30,14 @@ export function typed(e: Expr, type: dt.Datatype, byteorder: dt.ByteOrder = type
       return { ...e, expr: typed(e.expr, type, byteorder), type };
     case 'binary': {
       const shift = e.op === '<<' || e.op === '>>';
+      const own = e.left.kind === 'value' ? undefined : e.left.type;
+      // A field that is widened to a mark: its operands are written in its own type.
+      if (own !== undefined && own !== type && own.size > 0 && own.size < type.size)
+        return {
+          ...e,
+          ...(e.right.kind === 'value' &&
+            !shift && { right: { ...e.right, type: e.left.kind === 'binary' ? xintegerType : own, len: own.size } }),
+        };
       return {
         ...e,
         left: typed(e.left, type, byteorder),
@@ -64,8 +73,10 @@ export function completeExpr(t: Typing, e: Expr): Expr {
     case 'concat':
       return { ...e, parts: e.parts.flatMap((p) => expandPart(t, p)) };
     case 'binary': {
-      // A shifted field stays bytes, as the real tool leaves it.
-      if (e.op === '>>' && e.left.kind === 'binary' && e.left.op === '&') return e;
+      if (e.op === '>>' && e.left.kind === 'binary' && e.right.kind === 'value') {
+        const shifted = shiftedField(t, e.left, e.right.value);
+        if (shifted) return shifted;
+      }
       const bits = bitField(t, e);
       if (bits) return bits;
       const left = completeExpr(t, e.left);
@@ -87,9 +98,13 @@ function ctAddress(t: Typing, e: Extract<Expr, { kind: 'ct' }>): Expr {
   if (e.key !== U.NFT_CT_SRC && e.key !== U.NFT_CT_DST) return e;
   const v6 = t.ctx.desc(BASE_NETWORK)?.name === 'ip6';
   t.ctx.release(BASE_NETWORK);
-  const source = e.key === U.NFT_CT_SRC;
-  const key = v6 ? (source ? U.NFT_CT_SRC_IP6 : U.NFT_CT_DST_IP6) : source ? U.NFT_CT_SRC_IP : U.NFT_CT_DST_IP;
-  return { ...e, key, type: v6 ? dt.ip6addrType : dt.ipaddrType, byteorder: 'big', len: v6 ? 128 : 32 };
+  return {
+    ...e,
+    nfproto: v6 ? 10 : 2,
+    type: v6 ? dt.ip6addrType : dt.ipaddrType,
+    byteorder: 'big',
+    len: v6 ? 128 : 32,
+  };
 }
 
 const retype = (e: Expr, type: dt.Datatype): Expr => (e.kind === 'value' ? { ...e, type } : e);
@@ -102,8 +117,19 @@ function expandPart(t: Typing, e: Expr): Expr[] {
   return parts;
 }
 
-function exthdrBase(op: 'ipv6' | 'tcpopt' | 'ipv4' | 'sctp'): number {
+function exthdrBase(op: ExthdrOp): number {
   return op === 'ipv6' || op === 'ipv4' ? BASE_NETWORK : BASE_TRANSPORT;
+}
+
+/** `(bytes & mask) >> n` that leaves just a field. */
+function shiftedField(t: Typing, e: Extract<Expr, { kind: 'binary' }>, amount: bigint): Expr | undefined {
+  if (e.op !== '&' || e.right.kind !== 'value' || e.left.kind !== 'payload') return undefined;
+  const order = e.left.byteorder === 'host' ? 'host' : 'big';
+  const bytes: PayloadExpr = { ...e.left, raw: true, proto: undefined, field: undefined, byteorder: order };
+  const found = trim(bytes, e.right.value, t.ctx.of(e));
+  if (found === undefined || BigInt(found.shift) !== amount) return undefined;
+  t.ctx.of(e).kill(found.field.base, true, found.field.proto?.name === 'vlan');
+  return found.field;
 }
 
 /** `field & mask` of a field of less than its bytes, as that field. */
@@ -143,11 +169,13 @@ const match = (op: RelOp, left: Expr, right: Expr): ExprStmt => ({
 
 /** The statements of one comparison. `before` are those already read: a range may end in this one. */
 export function finish(t: Typing, left: Expr, op: RelOp, right: Expr, before: Stmt[]): Finished[] {
-  if (left.kind === 'binary') return finishBinary(t, left, op, right);
+  if (left.kind === 'binary') return finishBinary(t, left, op, right, before);
   if (left.kind === 'payload') return finishPayload(t, left, op, right, before);
   const done = completeExpr(t, left);
   if (done.kind === 'exthdr' && done.field !== undefined) t.ctx.kill(exthdrBase(done.op), true);
   const value = typeRight(done, right, op);
+  const front = frontOf(done, op, right);
+  if (front) return [{ stmt: match(op === '==' ? 'implicit' : op, done, front) }];
   const merged = mergeRange(done, op, value, before);
   if (merged) return [{ stmt: merged }];
   const stmt = match(op === '==' ? 'implicit' : op, done, value);
@@ -155,6 +183,22 @@ export function finish(t: Typing, left: Expr, op: RelOp, right: Expr, before: St
     return [{ stmt, learn: (s) => learnMeta(t, s) }];
   }
   return [{ stmt }];
+}
+
+/** A comparison of an address's first bytes: a prefix. */
+function frontOf(left: Expr, op: RelOp, right: Expr): Expr | undefined {
+  const { type } = left;
+  if (type?.prefix !== true || right.kind !== 'value' || (op !== '==' && op !== '!=')) return undefined;
+  const bits = right.len ?? 0;
+  if (left.byteorder !== 'big' || bits === 0 || bits >= type.size) return undefined;
+  const expr: ValueExpr = {
+    kind: 'value',
+    value: right.value << BigInt(type.size - bits),
+    type,
+    byteorder: 'big',
+    len: type.size,
+  };
+  return { kind: 'prefix', expr, prefix: bits, type };
 }
 
 const META_BASE: ReadonlyMap<number, number> = new Map([
@@ -175,8 +219,19 @@ function learnMeta(t: Typing, stmt: Stmt): void {
   t.ctx.store(stmt, base);
 }
 
+/** Members of a set that raw bytes are compared with are written as the bytes are. */
+function rawMember(left: Expr, key: Expr): Expr {
+  if (left.kind === 'payload' && left.type?.id === dt.integerType.id && key.kind === 'value')
+    return { ...key, type: left.type };
+  if (left.kind === 'concat' && key.kind === 'concat')
+    return { ...key, parts: key.parts.map((part, i) => (left.parts[i] ? rawMember(left.parts[i], part) : part)) };
+  return key;
+}
+
 function typeRight(left: Expr, right: Expr, op: RelOp): Expr {
-  if (right.kind === 'set' || right.kind === 'setref') return right;
+  if (right.kind === 'set')
+    return { ...right, elements: right.elements.map((one) => ({ ...one, key: rawMember(left, one.key) })) };
+  if (right.kind === 'setref') return right;
   const type = left.type ?? dt.integerType;
   if (left.kind === 'concat' && right.kind === 'concat') {
     return { ...right, parts: right.parts.map((p, i) => typeRight(left.parts[i], p, op)) };
@@ -262,7 +317,6 @@ function learnIcmpSet(t: Typing, stmt: Stmt): void {
   const types = e.right.elements.map((el) => (el.key.kind === 'value' ? Number(el.key.value) : -1));
   if (types.every((n) => n >= 0)) {
     t.ctx.icmpTypes = types;
-    t.ctx.icmpStmt = stmt;
   }
 }
 
@@ -291,10 +345,15 @@ function shortPrefix(t: Typing, left: PayloadExpr, right: ValueExpr): { left: Pa
   return undefined;
 }
 
+/** A field of a VLAN tag that implies the tag; the type of what follows does not. */
+function isTag(e: PayloadExpr): boolean {
+  return e.proto?.name === 'vlan' && !isProtocolField(e.proto, e.field);
+}
+
 function finishField(t: Typing, left: PayloadExpr, op: RelOp, right: Expr): Finished {
   const equal = op === '==' || op === 'implicit';
   const value = typeRight(left, right, op);
-  t.ctx.kill(left.base, left.field !== undefined, left.proto?.name === 'vlan');
+  t.ctx.kill(left.base, left.field !== undefined, isTag(left));
   killIcmp(t, left);
   const stmt = match(op === '==' ? 'implicit' : op, left, value);
   return {
@@ -313,7 +372,13 @@ function finishField(t: Typing, left: PayloadExpr, op: RelOp, right: Expr): Fini
   };
 }
 
-function finishBinary(t: Typing, left: Extract<Expr, { kind: 'binary' }>, op: RelOp, right: Expr): Finished[] {
+function finishBinary(
+  t: Typing,
+  left: Extract<Expr, { kind: 'binary' }>,
+  op: RelOp,
+  right: Expr,
+  before: Stmt[],
+): Finished[] {
   const bits = bitFieldShift(t, left);
   if (bits && (right.kind === 'value' || right.kind === 'range')) {
     const shiftDown = (v: Expr): Expr =>
@@ -324,15 +389,9 @@ function finishBinary(t: Typing, left: Extract<Expr, { kind: 'binary' }>, op: Re
       right.kind === 'range'
         ? { ...right, left: shiftDown(right.left), right: shiftDown(right.right) }
         : shiftDown(right);
-    return [
-      {
-        stmt: match(
-          op === '==' ? 'implicit' : op,
-          bits.field,
-          typed(value, bits.field.type ?? dt.integerType, bits.field.byteorder),
-        ),
-      },
-    ];
+    const shown = typed(value, bits.field.type ?? dt.integerType, bits.field.byteorder);
+    const merged = mergeRange(bits.field, op, shown, before);
+    return [{ stmt: merged ?? match(op === '==' ? 'implicit' : op, bits.field, shown) }];
   }
   if (bits) {
     return [{ stmt: match(op === '==' ? 'implicit' : op, bits.field, shiftMembers(right, bits.field, bits.shift)) }];

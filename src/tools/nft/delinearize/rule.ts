@@ -7,6 +7,7 @@ import type { ElementExpr, Expr, Family, NatStmt, RelOp, SetDecl, Stmt, ValueExp
 import * as dt from '../datatype.ts';
 import type { KernelExpr, Reg, Verdict } from '../expr/types.ts';
 import { ctKeys, metaKeys, rtKeys, socketKeys } from '../keys.ts';
+import { BASE_TRANSPORT, tunnels } from '../proto.ts';
 import { HeaderContext } from './context.ts';
 import { fromExthdr } from './exthdr.ts';
 import { fibExpr, xfrmExpr } from './keys.ts';
@@ -80,11 +81,12 @@ export class RuleReader {
 
   #push(stmt: Stmt): void {
     this.#stmts.push(stmt);
+    if (stmt.kind !== 'expr') this.#ctx.fence();
   }
 
   /** A match: field names, types and the context's lessons are worked out here. */
   #match(left: Expr, op: RelOp, right: Expr): void {
-    const typing: Typing = { ctx: this.#ctx, sets: this.#sets };
+    const typing: Typing = { ctx: this.#ctx.of(left), sets: this.#sets };
     for (const { stmt, learn } of finish(typing, left, op, right, this.#stmts)) {
       this.#push(stmt);
       learn?.(stmt);
@@ -92,7 +94,7 @@ export class RuleReader {
   }
 
   #complete(e: Expr): Expr {
-    return completeExpr({ ctx: this.#ctx, sets: this.#sets }, e);
+    return completeExpr({ ctx: this.#ctx.of(e), sets: this.#sets }, e);
   }
 
   #one(e: KernelExpr): void {
@@ -106,6 +108,9 @@ export class RuleReader {
         return;
       case 'exthdr':
         this.#exthdr(e);
+        return;
+      case 'inner':
+        this.#inner(e);
         return;
       case 'meta':
         this.#meta(e);
@@ -257,6 +262,18 @@ export class RuleReader {
     }
   }
 
+  /** A load from the packet in a tunnel: the field belongs to that packet. */
+  #inner(e: Extract<KernelExpr, { name: 'inner' }>): void {
+    const tunnel = tunnels.find((desc) => desc.inner?.type === e.type);
+    const { expr } = e;
+    this.#one(expr);
+    if (tunnel === undefined || (expr.name !== 'payload' && expr.name !== 'meta') || expr.dreg === undefined) return;
+    const loaded = this.#get(expr.dreg);
+    if (loaded?.kind !== 'payload' && loaded?.kind !== 'meta') return;
+    this.#set(expr.dreg, { ...loaded, tunnel });
+    this.#ctx.kill(BASE_TRANSPORT, true);
+  }
+
   #payload(e: Extract<KernelExpr, { name: 'payload' }>): void {
     const target = rawPayload(e.base + 1, e.offset * 8, e.len * 8);
     if (e.dreg !== undefined) {
@@ -338,7 +355,9 @@ export class RuleReader {
     if (e.op !== 0) {
       const shift = dt.importValue(e.data ?? new Uint8Array(4), 'host');
       const right: ValueExpr = { kind: 'value', value: shift, type: dt.integerType, byteorder: 'host', len: 32 };
-      this.#set(e.dreg, { kind: 'binary', op: e.op === U.NFT_BITWISE_LSHIFT ? '<<' : '>>', left, right, ...common });
+      // What was shifted is a number of the host.
+      const op = e.op === U.NFT_BITWISE_LSHIFT ? '<<' : '>>';
+      this.#set(e.dreg, { kind: 'binary', op, left, right, ...common, byteorder: 'host' });
       return;
     }
     const order = left.byteorder === 'big' ? 'big' : 'host';
@@ -368,7 +387,7 @@ export class RuleReader {
       this.#match(left, e.flags & U.NFT_LOOKUP_F_INV ? '!=' : 'implicit', right);
       return;
     }
-    const typing: Typing = { ctx: this.#ctx, sets: this.#sets };
+    const typing: Typing = { ctx: this.#ctx.of(left), sets: this.#sets };
     const key = completeExpr(typing, left);
     const map: Expr = {
       kind: 'map',
@@ -435,11 +454,11 @@ export class RuleReader {
     let addr = e.name === 'nat' ? this.#get(e.addrMin) : undefined;
     // A map of "address . port" fills both registers at once.
     const both = addr?.kind === 'map' && (addr.type?.parts?.length ?? 0) > 1;
+    const ranges = addr?.kind === 'map' && e.name === 'nat' && e.addrMax !== undefined && e.addrMax !== e.addrMin;
     if (addr && !both) addr = typed(this.#complete(addr), address);
     const addrMax =
       e.name === 'nat' && e.addrMax !== undefined && e.addrMax !== e.addrMin ? this.#get(e.addrMax) : undefined;
-    if (addr && addrMax && addr.kind !== 'map')
-      addr = { kind: 'range', left: addr, right: typed(addrMax, address), type: address };
+    if (addr && addrMax && addr.kind !== 'map') addr = rangeOrPrefix(addr, typed(addrMax, address), address);
     let proto = both ? undefined : this.#get(e.protoMin);
     if (proto) proto = typed(this.#complete(proto), dt.inetServiceType);
     const protoMax = !both && e.protoMax !== undefined && e.protoMax !== e.protoMin ? this.#get(e.protoMax) : undefined;
@@ -452,7 +471,7 @@ export class RuleReader {
       kind: 'nat',
       nat,
       family,
-      familyWritten: e.name === 'nat' && this.#family === 'inet' && addr !== undefined,
+      familyWritten: e.name === 'nat' && addr !== undefined && (this.#family === 'inet' || both || ranges),
       addr,
       proto,
       flags: e.flags & ~(RANGE_FLAGS | NETMAP),
@@ -464,6 +483,15 @@ export class RuleReader {
     if (e.name !== 'reject') return undefined;
     return rejectStmt(this.#ctx, e.type, e.code);
   }
+}
+
+/** First and last address; a whole net is written as one. */
+function rangeOrPrefix(left: Expr, right: Expr, type: dt.Datatype): Expr {
+  const range: Expr = { kind: 'range', left, right, type };
+  if (left.kind !== 'value' || right.kind !== 'value') return range;
+  const size = right.value - left.value + 1n;
+  if (size < 2n || (size & (size - 1n)) !== 0n || left.value % size !== 0n) return range;
+  return { kind: 'prefix', expr: left, prefix: type.size - (size.toString(2).length - 1), type };
 }
 
 const OPS: readonly RelOp[] = ['==', '!=', '<', '<=', '>', '>='];

@@ -2,6 +2,7 @@
  * What evaluation of one rule knows: the family, which protocols the rule has pinned down so far, the type that the
  * place at hand expects, and the statements made on the way.
  */
+import { NFT_INNER_LL } from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, Family, Stmt } from '../ast.ts';
 import type { ByteOrder, Datatype, Names } from '../datatype.ts';
 import * as dt from '../datatype.ts';
@@ -56,16 +57,41 @@ export class Context {
   /** Protocol by base. */
   readonly protocols: ProtoState[] = [];
   /** Evaluated statements so far. */
-  readonly out: Stmt[] = [];
+  readonly out: Stmt[];
 
-  constructor(family: Family, table: string, world: World) {
+  /** The tunnel whose inner packet this is about; `place` is the family of the table. */
+  readonly tunnel?: ProtoDesc;
+  readonly place: Family;
+  readonly #inner = new Map<ProtoDesc, Context>();
+
+  constructor(
+    family: Family,
+    table: string,
+    world: World,
+    outer?: { readonly ctx: Context; readonly tunnel: ProtoDesc },
+  ) {
     this.family = family;
+    this.place = outer?.ctx.family ?? family;
+    if (outer !== undefined) {
+      this.tunnel = outer.tunnel;
+      this.out = outer.ctx.out;
+    } else this.out = [];
     this.table = table;
     this.world = world;
     for (let base = 0; base <= 4; base++) this.protocols.push({ all: [], offset: 0 });
     const first = familyProto[family];
     this.protocols[first.base].desc = first.desc;
     this.protocols[first.base].all.push(first.desc);
+  }
+
+  /** What is known of the packet inside a tunnel; GRE carries no Ethernet header, the others do. */
+  inner(tunnel: ProtoDesc): Context {
+    const known = this.#inner.get(tunnel);
+    if (known !== undefined) return known;
+    const family = (tunnel.inner?.flags ?? 0) & NFT_INNER_LL ? 'bridge' : 'netdev';
+    const made = new Context(family, this.table, this.world, { ctx: this, tunnel });
+    this.#inner.set(tunnel, made);
+    return made;
   }
 
   setProtocol(base: number, desc: ProtoDesc, loc?: Location): void {

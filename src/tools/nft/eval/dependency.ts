@@ -11,6 +11,7 @@ import {
   BASE_NAMES,
   BASE_NETWORK,
   BASE_TRANSPORT,
+  BASE_TUNNEL,
   familyProto,
   fieldIndex,
   type ProtoDesc,
@@ -21,8 +22,10 @@ import {
 import { type Context, fail } from './context.ts';
 
 function push(ctx: Context, left: Expr, right: Expr): void {
-  const expr: RelationalExpr = { kind: 'relational', op: '==', left, right };
-  updateProtocols(ctx, expr);
+  const tunnel = ctx.tunnel;
+  const place = tunnel !== undefined && (left.kind === 'payload' || left.kind === 'meta') ? { ...left, tunnel } : left;
+  const expr: RelationalExpr = { kind: 'relational', op: '==', left: place, right };
+  learnAll(ctx, expr);
   ctx.out.push({ kind: 'expr', expr });
 }
 
@@ -67,7 +70,7 @@ function specialDescription(ctx: Context, expr: PayloadExpr): ProtoDesc | undefi
 export function payloadDependency(ctx: Context, expr: PayloadExpr): void {
   const first = familyProto[ctx.family];
   if (expr.base < first.base) {
-    if (expr.base < first.base - 1 || ctx.family === 'arp') fail(expr, 'payload base is invalid for this family');
+    if (expr.base < first.base - 1) fail(expr, 'payload base is invalid for this family');
     const iiftype = build.meta(uapi.NFT_META_IFTYPE);
     push(ctx, iiftype, { ...build.constant(dt.arphrdType, 1n), len: 16 });
     return;
@@ -93,7 +96,13 @@ export function icmpDependency(ctx: Context, expr: PayloadExpr, types: readonly 
     // A comparison of the type that was made before decides.
     if (stmt.kind === 'expr' && stmt.expr.kind === 'relational') {
       const { left, op, right } = stmt.expr;
-      if (left.kind !== 'payload' || left.proto?.name !== type.proto!.name || left.field !== type.field) continue;
+      if (
+        left.kind !== 'payload' ||
+        left.tunnel !== ctx.tunnel ||
+        left.proto?.name !== type.proto!.name ||
+        left.field !== type.field
+      )
+        continue;
       if (op !== '==' && op !== 'implicit') continue;
       const values =
         right.kind === 'value'
@@ -118,7 +127,7 @@ export function icmpDependency(ctx: Context, expr: PayloadExpr, types: readonly 
   }
   const elements = types.map((value) => ({ kind: 'element' as const, key: constant(value) }));
   const set = {
-    family: ctx.family,
+    family: ctx.place,
     table: ctx.table,
     name: '__set%d',
     id: ctx.world.nextSetId(),
@@ -143,6 +152,11 @@ function constantValues(right: Expr): bigint[] {
 
 /** Learns from a comparison which protocols the rest of the rule can rely on. */
 export function updateProtocols(ctx: Context, rel: RelationalExpr): void {
+  const tunnel = rel.left.kind === 'payload' || rel.left.kind === 'meta' ? rel.left.tunnel : undefined;
+  learnAll(tunnel === undefined ? ctx : ctx.inner(tunnel), rel);
+}
+
+function learnAll(ctx: Context, rel: RelationalExpr): void {
   if (rel.op !== '==' && rel.op !== 'implicit') return;
   const { left } = rel;
   if (left.kind !== 'meta' && left.kind !== 'payload' && left.kind !== 'ct') return;
@@ -206,8 +220,28 @@ function learn(ctx: Context, left: Expr, number: number): void {
   ctx.setProtocol(upper.base, upper, left.loc);
 }
 
+/** A field behind a tunnel: the tunnel must be there, then the inner packet has dependencies of its own. */
+function checkInner(ctx: Context, expr: PayloadExpr, tunnel: ProtoDesc): PayloadExpr {
+  const transport = ctx.protocols[BASE_TRANSPORT];
+  if (tunnel.base === BASE_TUNNEL) {
+    if (transport.desc === undefined) fail(expr, 'no transport protocol specified');
+    else if (transport.desc.name !== 'udp')
+      fail(expr, `conflicting protocols specified: ${transport.desc.name} vs. ${tunnel.name}`, transport.loc);
+  } else if (transport.desc === undefined || transport.desc.length === 0) {
+    payloadDependency(ctx, { ...build.payload(proto('gre'), 0), proto: tunnel, ...(expr.loc && { loc: expr.loc }) });
+    transport.desc = tunnel;
+  } else if (transport.desc.name !== 'gre' && transport.desc !== tunnel)
+    fail(expr, `conflicting protocols specified: ${transport.desc.name} vs. ${tunnel.name}`, transport.loc);
+  if (expr.proto === tunnel) return expr;
+  if (expr.base === BASE_LL && !(tunnel.inner!.flags & uapi.NFT_INNER_LL))
+    fail(expr, `cannot find link layer header behind ${tunnel.name}`);
+  const { tunnel: _, ...plain } = expr;
+  return { ...checkPayload(ctx.inner(tunnel), plain), tunnel };
+}
+
 /** Checks `expr` against what the rule knows, and adds what is missing. The offset may move (stacked VLANs). */
 export function checkPayload(ctx: Context, expr: PayloadExpr): PayloadExpr {
+  if (expr.tunnel !== undefined) return checkInner(ctx, expr, expr.tunnel);
   const upper = expr.proto;
   if (upper === undefined || expr.raw || upper.name === 'th') return expr;
   const state = ctx.protocols[expr.base];
@@ -222,7 +256,9 @@ export function checkPayload(ctx: Context, expr: PayloadExpr): PayloadExpr {
       if (upper.name === 'ether') return expr;
       const number = upperNumber(desc, upper);
       const network = ctx.protocols[BASE_NETWORK].desc;
-      if (number < 0 || network !== undefined)
+      // In ip and ip6 tables the network protocol was not said, it is the table's.
+      const own = familyProto[ctx.family];
+      if (number < 0 || (network !== undefined && (own.base !== BASE_NETWORK || network !== own.desc)))
         fail(expr, `conflicting protocols specified: ${(network ?? desc).name} vs. ${upper.name}`, state.loc);
       addDependency(ctx, desc, upper, expr);
       desc = state.desc;

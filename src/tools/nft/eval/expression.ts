@@ -105,6 +105,12 @@ function bits(expr: PayloadExpr | ExthdrExpr): Expr {
   };
 }
 
+/** A field that was shifted out of its bytes is a number of the host from then on. */
+export function settle(expr: Expr): Expr {
+  if (expr.kind !== 'binary' || expr.op !== '>>' || expr.byteorder !== 'big') return expr;
+  return { ...expr, left: toByteOrder(expr.left, 'host'), byteorder: 'host' };
+}
+
 function evaluatePayload(ctx: Context, expr: PayloadExpr): Expr {
   const checked = checkPayload(ctx, expr);
   if (checked.len! % 8 === 0 && checked.offset % 8 === 0) return checked;
@@ -133,8 +139,12 @@ function networkOf(ctx: Context): number | undefined {
 }
 
 function evaluateBinary(ctx: Context, expr: BinaryExpr, expect: Expect): Expr {
-  const left = evaluate(ctx, expr.left, expect);
-  const context = isConstant(left) ? expect : expectOf(left);
+  const wide = expect.type === dt.markType && !isConstant(expr.left);
+  const written = evaluate(ctx, expr.left, expect);
+  const left = wide ? settle(written) : written;
+  // A mark has room for more bits than the field that it is made of.
+  const place = expectOf(left);
+  const context = isConstant(left) ? expect : wide ? { ...place, len: Math.max(place.len, expect.len) } : place;
   const shift = expr.op === '<<' || expr.op === '>>';
   const bitsOf = left.len ?? 0;
   const right = evaluate(
@@ -152,7 +162,7 @@ function evaluateBinary(ctx: Context, expr: BinaryExpr, expect: Expect): Expr {
   if (left.kind === 'value') return foldBinary(expr, left, constant);
   if (shift) {
     const host = toByteOrder(left, 'host');
-    return { ...expr, left: host, right: constant, type: left.type!, byteorder: 'host', len: left.len! };
+    return { ...expr, left: host, right: constant, type: left.type!, byteorder: 'host', len: context.len };
   }
   return {
     ...expr,
@@ -160,7 +170,7 @@ function evaluateBinary(ctx: Context, expr: BinaryExpr, expect: Expect): Expr {
     right: toByteOrder(constant, left.byteorder!),
     type: left.type!,
     byteorder: left.byteorder!,
-    len: left.len!,
+    len: context.len,
   };
 }
 
@@ -180,7 +190,7 @@ function evaluateConcat(ctx: Context, expr: ConcatExpr, expect: Expect): Expr {
         : types !== undefined
           ? { type: types[i], byteorder: types[i].byteorder, len: types[i].size }
           : { type: dt.invalidType, byteorder: 'invalid', len: 0 };
-    const value = evaluate(ctx, part, sub);
+    const value = settle(evaluate(ctx, part, sub));
     if (value.kind === 'ct' && (value.key === uapi.NFT_CT_SRC || value.key === uapi.NFT_CT_DST))
       fail(part, 'specify either ip or ip6 for address matching');
     if (value.kind === 'list' || value.kind === 'set') fail(value, `cannot use a set or list inside a concatenation`);

@@ -6,7 +6,7 @@ import * as dt from '../datatype.ts';
 import { BASE_LL, BASE_NETWORK, BASE_TRANSPORT, proto } from '../proto.ts';
 import { type Context, type Expect, fail } from './context.ts';
 import { updateProtocols } from './dependency.ts';
-import { evaluate, evaluateMap, isConstant, toByteOrder } from './expression.ts';
+import { evaluate, evaluateMap, isConstant, settle, toByteOrder } from './expression.ts';
 
 const NFPROTO_INET = 1;
 const addressType = (family: number): dt.Datatype => (family === 2 ? dt.ipaddrType : dt.ip6addrType);
@@ -78,10 +78,17 @@ function mapExpect(ctx: Context, expr: Expr, family: number): Expect {
 
 /** Evaluates what a statement is given; sets and the like are no values. */
 export function argument(ctx: Context, expr: Expr, expect: Expect): Expr {
-  const value = expr.kind === 'map' ? evaluateMap(ctx, expr, expect) : evaluate(ctx, expr, expect);
+  const written = expr.kind === 'map' ? evaluateMap(ctx, expr, expect) : evaluate(ctx, expr, expect);
+  const value = expect.byteorder === 'host' ? settle(written) : written;
   if (value.kind === 'set' || value.kind === 'setref') fail(expr, 'you cannot use a set here, unknown value to use');
   const got = value.type ?? dt.invalidType;
-  if (got.id !== expect.type.id && got !== dt.integerType && !(isConstant(value) && expect.type === dt.integerType))
+  const mark = expect.type === dt.markType && dt.rootType(got) === dt.integerType;
+  if (
+    got.id !== expect.type.id &&
+    !mark &&
+    got !== dt.integerType &&
+    !(isConstant(value) && expect.type === dt.integerType)
+  )
     fail(value, `datatype mismatch: expected ${expect.type.desc}, expression has type ${got.desc}`);
   return value;
 }

@@ -106,6 +106,13 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
   else if (left.kind === 'fib' && right.kind === 'symbol' && (right.text === 'exists' || right.text === 'missing')) {
     left = { ...left, flags: left.flags | uapi.NFTA_FIB_F_PRESENT, type: dt.booleanType, byteorder: 'host', len: 8 };
     right = evaluate(ctx, right, { type: dt.booleanType, byteorder: 'host', len: 8 });
+  } else if (
+    left.kind === 'exthdr' &&
+    left.present &&
+    right.kind === 'symbol' &&
+    /^(exists|missing)$/.test(right.text)
+  ) {
+    right = evaluate(ctx, right, { type: dt.booleanType, byteorder: left.byteorder ?? 'host', len: left.len ?? 1 });
   } else right = evaluate(ctx, right, place);
   if (isConstant(left))
     fail(rel.left, `Left hand side of relational expression (${opName(rel.op)}) must not be constant`);

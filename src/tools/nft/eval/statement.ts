@@ -16,6 +16,7 @@ const objectName = (object: number): Expect => ({ type: dt.stringType, byteorder
 
 /** `field set value`: fields of odd bits, or under a 16 bit checksum, are read, changed and written back whole. */
 function evaluatePayloadSet(ctx: Context, stmt: PayloadSetStmt): Stmt {
+  if (stmt.target.tunnel !== undefined) fail(stmt.target, 'payload statement for this expression is not supported');
   const target = checkPayload(ctx, stmt.target);
   const len = target.len!;
   const value = toByteOrder(argument(ctx, stmt.expr, expectOf(target)), 'big');
@@ -274,7 +275,8 @@ function withoutRedundant(ctx: Context): Stmt[] {
   return ctx.out.filter((stmt) => {
     if (stmt.kind !== 'expr' || stmt.expr.kind !== 'relational') return true;
     const { left, right, op } = stmt.expr;
-    if (left.kind !== 'meta' || left.key !== uapi.NFT_META_PROTOCOL || right.kind !== 'value') return true;
+    if (left.kind !== 'meta' || left.tunnel || left.key !== uapi.NFT_META_PROTOCOL || right.kind !== 'value')
+      return true;
     return (op !== '==' && op !== 'implicit') || right.value !== own;
   });
 }

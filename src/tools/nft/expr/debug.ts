@@ -142,7 +142,13 @@ function body(e: KernelExpr): string {
     case 'bitwise':
       if (e.op === uapi.NFT_BITWISE_MASK_XOR)
         return `bitwise reg ${e.dreg} = ( reg ${e.sreg} & ${debugBytes(e.mask!)} ) ^ ${debugBytes(e.xor!)} `;
+      if (e.sreg2 !== undefined)
+        return `bitwise reg ${e.dreg} = ( reg ${e.sreg} ${['&', '|', '^'][e.op - uapi.NFT_BITWISE_AND] ?? '?'} reg ${e.sreg2} ) `;
       return `bitwise reg ${e.dreg} = ( reg ${e.sreg} ${e.op === uapi.NFT_BITWISE_LSHIFT ? '<<' : '>>'} ${debugBytes(e.data!)} ) `;
+    case 'inner':
+      return `inner type ${e.type} hdrsize ${e.hdrsize} flags ${e.flags.toString(16)} ${debugExpr(e.expr)} `;
+    case 'tunnel':
+      return `tunnel load ${['path', 'id'][e.key] ?? 'unknown'} => reg ${e.dreg} `;
     case 'byteorder':
       return `byteorder reg ${e.dreg} = ${e.op === uapi.NFT_BYTEORDER_HTON ? 'hton' : 'ntoh'}(reg ${e.sreg}, ${e.size}, ${e.len}) `;
     case 'lookup':

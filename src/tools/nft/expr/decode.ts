@@ -164,7 +164,19 @@ const DECODERS: Readonly<Record<string, (a: Attrs) => KernelExpr>> = {
     op: u32(a, U.NFTA_BITWISE_OP),
     ...(a.has(U.NFTA_BITWISE_MASK) && { mask: value(a, U.NFTA_BITWISE_MASK), xor: value(a, U.NFTA_BITWISE_XOR) }),
     ...(a.has(U.NFTA_BITWISE_DATA) && { data: value(a, U.NFTA_BITWISE_DATA) }),
+    ...(a.has(U.NFTA_BITWISE_SREG2) && { sreg2: u32(a, U.NFTA_BITWISE_SREG2) }),
   }),
+  inner: (a) => {
+    const expr = a.get(U.NFTA_INNER_EXPR);
+    return {
+      name: 'inner',
+      type: u32(a, U.NFTA_INNER_TYPE),
+      hdrsize: u32(a, U.NFTA_INNER_HDRSIZE),
+      flags: u32(a, U.NFTA_INNER_FLAGS),
+      expr: expr ? decodeExpr(expr) : { name: 'other', kernel: '', data: new Uint8Array(0) },
+    };
+  },
+  tunnel: (a) => ({ name: 'tunnel', key: u32(a, U.NFTA_TUNNEL_KEY), dreg: u32(a, U.NFTA_TUNNEL_DREG) }),
   byteorder: (a) => ({
     name: 'byteorder',
     sreg: u32(a, U.NFTA_BYTEORDER_SREG),

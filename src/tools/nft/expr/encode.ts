@@ -122,6 +122,18 @@ function fields(w: AttrWriter, e: KernelExpr): void {
       if (e.mask !== undefined) bytes(w, uapi.NFTA_BITWISE_MASK, e.mask);
       if (e.xor !== undefined) bytes(w, uapi.NFTA_BITWISE_XOR, e.xor);
       if (e.data !== undefined) bytes(w, uapi.NFTA_BITWISE_DATA, e.data);
+      u32(w, uapi.NFTA_BITWISE_SREG2, e.sreg2);
+      return;
+    case 'inner':
+      u32(w, uapi.NFTA_INNER_NUM, 0);
+      u32(w, uapi.NFTA_INNER_TYPE, e.type);
+      u32(w, uapi.NFTA_INNER_FLAGS, e.flags);
+      u32(w, uapi.NFTA_INNER_HDRSIZE, e.hdrsize);
+      encodeExpr(w, uapi.NFTA_INNER_EXPR, e.expr);
+      return;
+    case 'tunnel':
+      u32(w, uapi.NFTA_TUNNEL_KEY, e.key);
+      u32(w, uapi.NFTA_TUNNEL_DREG, e.dreg);
       return;
     case 'byteorder':
       u32(w, uapi.NFTA_BYTEORDER_SREG, e.sreg);

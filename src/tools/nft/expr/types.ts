@@ -50,6 +50,16 @@ export type KernelExpr =
       readonly flags: number;
       readonly op: number;
     }
+  /** A load from the packet that a tunnel carries. */
+  | {
+      readonly name: 'inner';
+      /** NFT_INNER_*, and the tool's own 3 (GRE) and 4 (GRE with Ethernet). */
+      readonly type: number;
+      readonly hdrsize: number;
+      readonly flags: number;
+      readonly expr: KernelExpr;
+    }
+  | { readonly name: 'tunnel'; readonly key: number; readonly dreg: Reg }
   | { readonly name: 'meta'; readonly key: number; readonly dreg?: Reg; readonly sreg?: Reg }
   | { readonly name: 'ct'; readonly key: number; readonly dreg?: Reg; readonly sreg?: Reg; readonly direction?: number }
   | { readonly name: 'rt'; readonly key: number; readonly dreg: Reg }
@@ -85,6 +95,8 @@ export type KernelExpr =
       readonly xor?: Uint8Array;
       /** Shift distance, host order. */
       readonly data?: Uint8Array;
+      /** The second operand of and, or, xor. */
+      readonly sreg2?: Reg;
     }
   | {
       readonly name: 'byteorder';

@@ -33,11 +33,20 @@ const TEXT: ReadonlySet<dt.Datatype> = new Set([
 
 const unquoted = (text: string): string => text.replace(/^"(.*)"$/, '$1');
 
+/** Larger numbers have no JSON form that the library reads back. */
+const MAX_INTEGER = (1n << 63n) - 1n;
+
+/** ICMP codes have names in old releases only. */
+const codeAsNumber = (type: dt.Datatype, options: JsonContext): boolean =>
+  options.release === '1.1.0' && (type === dt.icmpCodeType || type === dt.icmpv6CodeType);
+
 function one(type: dt.Datatype, value: bigint, len: number, options: JsonContext): Json {
   if (dt.isA(type, dt.stringType)) return dt.valueString(value);
   if (type === dt.booleanType) return value !== 0n;
+  if (type === dt.timeType) return Number(value / 1000n);
+  if (type === dt.ifindexType) return unquoted(dt.printValue(type, value, len, options));
   const named = TEXT.has(type) || type.symbols?.some(([, number]) => number === value);
-  if (!named) return Number(value);
+  if (!named || codeAsNumber(type, options)) return value > MAX_INTEGER ? `0x${value.toString(16)}` : Number(value);
   const text = unquoted(dt.printValue(type, value, len, options));
   return /^\d+$/.test(text) ? Number(text) : text;
 }
@@ -46,9 +55,24 @@ function one(type: dt.Datatype, value: bigint, len: number, options: JsonContext
 function constant(e: ValueExpr, options: JsonContext): Json {
   const type = e.type ?? dt.integerType;
   const len = e.len || type.size;
+  if (type === dt.ctLabelType) return words(labelBits(e.value));
   if (!dt.isA(type, dt.bitmaskType) || type.symbols === undefined) return one(type, e.value, len, options);
   const bits = flagBits(e, type, options);
   if (bits.length === 0) return 0;
+  return joined(bits, options);
+}
+
+const words = (list: readonly Json[]): Json => (list.length === 1 ? list[0] : list);
+
+function labelBits(value: bigint): number[] {
+  const bits: number[] = [];
+  for (let bit = 0; bit < 128; bit++) if ((value >> BigInt(bit)) & 1n) bits.push(bit);
+  return bits;
+}
+
+/** Several flags: old releases nest two and two. */
+function joined(bits: readonly Json[], options: JsonContext): Json {
+  if (bits.length > 1 && options.release === '1.1.0') return { '|': bits };
   return bits.reduce((left, right): Json => ({ '|': [left, right] }));
 }
 
@@ -62,15 +86,18 @@ function flagBits(e: ValueExpr, type: dt.Datatype, options: JsonContext): Json[]
 }
 
 /** Several flags as a list. */
-function flagList(e: Expr, options: JsonContext): Json {
+export function flagList(e: Expr, options: JsonContext): Json {
   const { type } = e;
   if (e.kind !== 'value' || !dt.isA(type, dt.bitmaskType) || type?.symbols === undefined) return jsonExpr(e, options);
   const bits = flagBits(e, type, options);
   return bits.length > 1 ? bits : jsonExpr(e, options);
 }
 
-function exthdr(e: ExthdrExpr): Json {
+export function exthdr(e: ExthdrExpr, reset = false): Json {
+  if (e.op === 'dccp') return { 'dccp option': { type: e.hdr } };
   const word = { ipv6: 'exthdr', tcpopt: 'tcp option', ipv4: 'ip option', sctp: 'sctp chunk' }[e.op];
+  if (e.op === 'tcpopt' && e.desc?.fields.length === 0 && e.desc.name === String(e.hdr))
+    return { [word]: { base: e.hdr, offset: 0, len: reset ? 0 : 8 } };
   if (e.raw && !e.present) return { [word]: { base: e.hdr, offset: e.offset, len: e.len ?? 0 } };
   const field = e.present || e.field === undefined ? undefined : e.desc?.fields[e.field]?.name;
   return { [word]: { name: e.desc?.name ?? String(e.hdr), ...(field !== undefined && { field }) } };
@@ -91,7 +118,13 @@ export function jsonExpr(e: Expr, options: JsonContext): Json {
       if (e.proto === undefined || e.field === undefined) {
         return { payload: { base: BASES[e.base] ?? '', offset: e.offset, len: e.len ?? 0 } };
       }
-      return { payload: { protocol: e.proto.name, field: e.proto.fields[e.field].name } };
+      return {
+        payload: {
+          protocol: e.proto.name,
+          field: e.proto.fields[e.field].name,
+          ...(e.tunnel && { tunnel: e.tunnel.name }),
+        },
+      };
     case 'exthdr':
       return exthdr(e);
     case 'meta':
@@ -140,8 +173,12 @@ export function jsonExpr(e: Expr, options: JsonContext): Json {
       return { match: { op, left: jsonExpr(e.left, options), right } };
     }
     case 'flagcmp': {
-      const left: Json = { '&': [jsonExpr(e.expr, options), flagList(e.mask, options)] };
-      return { match: { op: e.op, left, right: flagList(e.value, options) } };
+      const list = (one: Expr): Json => {
+        const shown = flagList(one, options);
+        return options.release === '1.1.0' && Array.isArray(shown) ? joined(shown as readonly Json[], options) : shown;
+      };
+      const left: Json = { '&': [jsonExpr(e.expr, options), list(e.mask)] };
+      return { match: { op: e.op, left, right: list(e.value) } };
     }
     case 'prefix':
       return { prefix: { addr: jsonExpr(e.expr, options), len: e.prefix } };

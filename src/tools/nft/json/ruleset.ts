@@ -175,7 +175,7 @@ function specJson(spec: ObjectSpec): JsonObject {
       return {
         mss: spec.mss,
         wscale: spec.wscale,
-        ...(flags.length > 0 && { flags: flags.length === 1 ? flags[0] : flags }),
+        ...(flags.length > 0 && { flags }),
       };
     }
   }

@@ -4,7 +4,7 @@
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Family, LimitStmt, LogStmt, NatStmt, Stmt } from '../ast.ts';
 import { ctKeys, metaKeys } from '../keys.ts';
-import { jsonExpr } from './expression.ts';
+import { exthdr, flagList, jsonExpr } from './expression.ts';
 import type { Json, JsonContext, JsonObject } from './types.ts';
 
 const UNITS: Readonly<Record<string, string>> = {
@@ -51,11 +51,11 @@ export function jsonLimit(s: LimitStmt): JsonObject {
   const burst = inUnits(BigInt(s.burst));
   return {
     rate: rate.value,
-    ...(s.burst > 0 && { burst: burst.value }),
+    burst: burst.value,
     per,
     ...inverse,
     rate_unit: rate.unit,
-    ...(s.burst > 0 && { burst_unit: burst.unit }),
+    burst_unit: burst.unit,
   };
 }
 
@@ -131,7 +131,7 @@ export function jsonStatement(s: Stmt, options: JsonContext, family: Family): Js
         const usual = s.type === U.NFT_REJECT_ICMPX_UNREACH ? 'icmpx' : family === 'ip6' ? 'icmpv6' : 'icmp';
         return { reject: { type: usual, expr: 'port-unreachable' } };
       }
-      return { reject: { type: s.icmp, expr: jsonExpr(s.code, options) } };
+      return { reject: { type: s.icmp, expr: jsonExpr(s.code, { ...options, release: '1.0.6' }) } };
     case 'nat':
       return nat(s, options);
     case 'tproxy': {
@@ -149,7 +149,7 @@ export function jsonStatement(s: Stmt, options: JsonContext, family: Family): Js
       const out: JsonObject = {
         ...(s.flags & 1 && { mss: s.mss }),
         ...(s.flags & 2 && { wscale: s.wscale }),
-        ...(flags.length > 0 && { flags: words(flags) }),
+        ...(flags.length > 0 && { flags }),
       };
       return { synproxy: Object.keys(out).length === 0 ? null : out };
     }
@@ -184,13 +184,14 @@ export function jsonStatement(s: Stmt, options: JsonContext, family: Family): Js
     case 'ctset': {
       const key = ctKeys.find((one) => one.key === s.key)?.name ?? 'unknown';
       const dir: JsonObject = s.direction === undefined ? {} : { dir: s.direction === 0 ? 'original' : 'reply' };
-      return { mangle: { key: { ct: { key, ...dir } }, value: jsonExpr(s.expr, options) } };
+      const value = s.key === U.NFT_CT_EVENTMASK ? flagList(s.expr, options) : jsonExpr(s.expr, options);
+      return { mangle: { key: { ct: { key, ...dir } }, value } };
     }
     case 'payloadset':
     case 'exthdrset':
       return { mangle: { key: jsonExpr(s.target, options), value: jsonExpr(s.expr, options) } };
     case 'optstrip':
-      return { reset: jsonExpr(s.target, options) };
+      return { reset: exthdr(s.target, true) };
     case 'dynset': {
       const key = jsonExpr(s.key, options);
       const elem: Json = s.timeout ? { elem: { val: key, timeout: Math.floor(s.timeout / 1000) } } : key;

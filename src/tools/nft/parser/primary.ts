@@ -4,16 +4,16 @@ import * as uapi from '../../../wire/uapi/nf-tables.ts';
 import type { Expr } from '../ast.ts';
 import * as build from '../build.ts';
 import * as dt from '../datatype.ts';
-import { type ExthdrDesc, ipOptions, ipv6Headers, sctpChunks, tcpOptions } from '../exthdr.ts';
+import { dccpOptionDesc, type ExthdrDesc, ipOptions, ipv6Headers, sctpChunks, tcpOptions } from '../exthdr.ts';
 import { bareMetaKeys, ctKeys, metaKeys, socketKeys } from '../keys.ts';
-import { fieldIndex, type ProtoDesc, protos } from '../proto.ts';
+import { BASE_TUNNEL, fieldIndex, type ProtoDesc, protos } from '../proto.ts';
 import type { Parser } from './core.ts';
 import type { Token } from './lexer.ts';
 
 type SubExpr = (p: Parser) => Expr;
 
 const HEADERS: ReadonlySet<string> = new Set(
-  'ether vlan arp ip ip6 icmp icmpv6 igmp udp udplite tcp dccp sctp ah esp comp th'.split(' '),
+  'ether vlan arp ip ip6 icmp icmpv6 igmp udp udplite tcp dccp sctp ah esp comp th gre gretap vxlan geneve'.split(' '),
 );
 const RAW_BASES: Readonly<Record<string, number>> = { ll: 1, nh: 2, th: 3, ih: 4 };
 const RT_KEYS: ReadonlySet<string> = new Set(['classid', 'nexthop', 'mtu', 'ipsec', 'ip', 'ip6']);
@@ -27,6 +27,14 @@ function headerField(p: Parser, desc: ProtoDesc, ahead: number): number {
     return fieldIndex(desc, `${word} ${p.peek(ahead + 1).text}`);
   }
   return fieldIndex(desc, FIELD_ALIASES[word] ?? word);
+}
+
+/** `vxlan ip saddr`: a field of the packet inside. `ahead` is the place of the inner protocol's name. */
+function isInnerField(p: Parser, tunnel: string, ahead: number): boolean {
+  const inner = p.peek(ahead);
+  if (protos.get(tunnel)?.inner === undefined || inner.kind !== 'word' || !HEADERS.has(inner.text)) return false;
+  const desc = protos.get(inner.text)!;
+  return desc.inner === undefined && p.peek(ahead + 1).kind === 'word' && headerField(p, desc, ahead + 1) >= 0;
 }
 
 /** True when the next tokens begin a field or key, not a constant. */
@@ -61,8 +69,12 @@ export function isPrimary(p: Parser): boolean {
     case 'sctp':
       if (next.text === 'chunk') return true;
       break;
+    case 'dccp':
+      if (next.text === 'option') return true;
+      break;
   }
-  if (HEADERS.has(word)) return next.kind === 'word' && headerField(p, protos.get(word)!, 1) >= 0;
+  if (HEADERS.has(word))
+    return next.kind === 'word' && (headerField(p, protos.get(word)!, 1) >= 0 || isInnerField(p, word, 1));
   const ext = ipv6ByName.get(word);
   if (ext !== undefined) return ext.fields.some((f) => f.name.replace('[1]', '') === next.text);
   return bareMetaKeys.has(word);
@@ -361,14 +373,30 @@ export function primary(p: Parser, sub: SubExpr): Expr {
     case 'sctp':
       if (p.accept('chunk')) return namedOption(p, sctpChunks, first);
       break;
+    case 'dccp':
+      if (p.accept('option')) {
+        const token = p.peek();
+        const type = p.number();
+        if (type > 255) p.fail(token, 'value too large');
+        return build.exthdrPresent(dccpOptionDesc(type), p.since(first));
+      }
+      break;
   }
   if (HEADERS.has(word)) {
     const desc = protos.get(word)!;
+    if (isInnerField(p, word, 0)) {
+      const inner = protos.get(p.next().text)!;
+      const at = headerField(p, inner, 0);
+      p.next();
+      if (inner.fields[at].name.includes(' ')) p.next();
+      return { ...build.payload(inner, at, p.since(first)), tunnel: desc };
+    }
     const field = headerField(p, desc, 0);
     if (next.kind !== 'word' || field < 0) p.unexpected();
     p.next();
     if (desc.fields[field].name.includes(' ')) p.next();
-    return build.payload(desc, field, p.since(first));
+    const made = build.payload(desc, field, p.since(first));
+    return desc.base === BASE_TUNNEL ? { ...made, tunnel: desc } : made;
   }
   const ext = ipv6ByName.get(word);
   if (ext !== undefined) return extensionField(p, ext, first);

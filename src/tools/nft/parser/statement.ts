@@ -1,6 +1,7 @@
 /** Statements of a rule (nft(8), "STATEMENTS"). */
 import * as uapi from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, FlagCmpExpr, LogStmt, NatStmt, RejectStmt, RelOp, Stmt } from '../ast.ts';
+import { fieldSetStmt } from '../field-stmt.ts';
 import { type Location, span } from '../source.ts';
 import { logLevel } from '../symbols.ts';
 import type { Parser } from './core.ts';
@@ -299,28 +300,7 @@ function meter(p: Parser, first: Token): Stmt {
 /** Statements that set a field: what stands before `set` was a field or key. */
 function setField(p: Parser, target: Expr, first: Token): Stmt {
   const expr = stmtExpr(p);
-  const loc = p.since(first);
-  switch (target.kind) {
-    case 'meta':
-      if (target.key === uapi.NFT_META_SECMARK && (expr.kind === 'symbol' || expr.kind === 'map'))
-        return { kind: 'objref', type: uapi.NFT_OBJECT_SECMARK, expr, loc };
-      return { kind: 'metaset', key: target.key, expr, loc };
-    case 'ct':
-      if (target.key === uapi.NFT_CT_HELPER) return { kind: 'objref', type: uapi.NFT_OBJECT_CT_HELPER, expr, loc };
-      return {
-        kind: 'ctset',
-        key: target.key,
-        ...(target.direction !== undefined && { direction: target.direction }),
-        expr,
-        loc,
-      };
-    case 'payload':
-      return { kind: 'payloadset', target, expr, loc };
-    case 'exthdr':
-      return { kind: 'exthdrset', target, expr, loc };
-    default:
-      return p.fail(first, 'syntax error, unexpected set');
-  }
+  return fieldSetStmt(target, expr, p.since(first)) ?? p.fail(first, 'syntax error, unexpected set');
 }
 
 /** The right side behind an operator, with `/ value` behind a mask. */

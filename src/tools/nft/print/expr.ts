@@ -37,7 +37,10 @@ function quoted(text: string): string {
 }
 
 function payload(e: PayloadExpr): string {
-  if (e.proto && e.field !== undefined) return `${e.proto.name} ${e.proto.fields[e.field].name}`;
+  if (e.proto && e.field !== undefined) {
+    const tunnel = e.tunnel === undefined || e.tunnel === e.proto ? '' : `${e.tunnel.name} `;
+    return `${tunnel}${e.proto.name} ${e.proto.fields[e.field].name}`;
+  }
   return `@${BASE_WORDS[e.base]},${e.offset},${e.len}`;
 }
 
@@ -50,6 +53,8 @@ function exthdr(e: Extract<Expr, { kind: 'exthdr' }>): string {
     }
     case 'ipv4':
       return `ip option ${e.desc?.name ?? `@${e.hdr}`}${field === undefined ? '' : ` ${field}`}`;
+    case 'dccp':
+      return `dccp option ${e.hdr}`;
     case 'sctp':
       return `sctp chunk ${e.desc?.name ?? `@${e.hdr}`}${field === undefined ? '' : ` ${field}`}`;
     default:
@@ -125,7 +130,9 @@ export function expr(e: Expr, o: PrintContext): string {
       return BARE_META.has(e.key) ? name : `meta ${name}`;
     }
     case 'ct': {
-      const name = ctKeys.find((k) => k.key === e.key)?.name ?? String(e.key);
+      const address = e.key === U.NFT_CT_SRC || e.key === U.NFT_CT_DST;
+      const family = address && e.nfproto ? (e.nfproto === 10 ? 'ip6 ' : 'ip ') : '';
+      const name = family + (ctKeys.find((k) => k.key === e.key)?.name ?? String(e.key));
       return `ct ${e.direction === undefined ? '' : e.direction === 0 ? 'original ' : 'reply '}${name}`;
     }
     case 'rt': {
@@ -160,12 +167,17 @@ export function expr(e: Expr, o: PrintContext): string {
     case 'relational':
       return relational(e, o);
     case 'flagcmp':
+      if (o.release === '1.1.0') {
+        const mask = list(e.mask, o).replaceAll(',', ' | ');
+        const value = list(e.value, o).replaceAll(',', ' | ');
+        return `${expr(e.expr, o)} & ${mask.includes('|') ? `(${mask})` : mask} ${e.op} ${value}`;
+      }
       return `${expr(e.expr, o)} ${e.op === '!=' ? '!= ' : ''}${list(e.value, o)} / ${list(e.mask, o)}`;
     case 'prefix':
       return `${expr(e.expr, o)}/${e.prefix}`;
     case 'range': {
       // Ends of ranges are numbers, whatever names they have.
-      const numeric = { ...o, numericSymbol: true, numericProtocol: true, services: false };
+      const numeric = { ...o, numericSymbol: true, numericProtocol: true, services: false, inSeconds: true };
       return `${expr(e.left, numeric)}-${expr(e.right, numeric)}`;
     }
     case 'concat':
@@ -199,8 +211,8 @@ function relational(e: Extract<Expr, { kind: 'relational' }>, o: PrintContext): 
   const left = expr(e.left, o);
   // The presence of a header is a match of its own.
   if (e.left.kind === 'exthdr' && e.left.present && e.right.kind === 'value') {
-    const missing = (e.right.value === 0n) !== (e.op === '!=');
-    return `${left} ${missing ? 'missing' : 'exists'}`;
+    const word = e.right.value === 0n ? 'missing' : 'exists';
+    return `${left} ${e.op === '!=' ? '!= ' : ''}${word}`;
   }
   const binary = e.left.kind === 'binary';
   const op =

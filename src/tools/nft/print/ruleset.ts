@@ -211,7 +211,7 @@ function objectLines(spec: ObjectSpec, options: ListOptions): string[] {
       return [`${spec.over ? 'over ' : ''}${bytes(spec.bytes)}${used}`];
     }
     case 'limit':
-      return [limit(spec.limit).replace(/^limit /, '')];
+      return [limit(spec.limit, options).replace(/^limit /, '')];
     case 'ct helper':
       return [`type "${spec.helper}" protocol ${protocolName(spec.l4proto)}`, l3(spec.l3proto)];
     case 'ct timeout': {

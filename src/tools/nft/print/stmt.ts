@@ -3,6 +3,7 @@
  */
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, LimitStmt, NatStmt, Stmt } from '../ast.ts';
+import type * as dt from '../datatype.ts';
 import { ctKeys, metaKeys } from '../keys.ts';
 import { formatTime } from '../time.ts';
 import { expr, type PrintContext } from './expr.ts';
@@ -31,14 +32,14 @@ export function bytes(n: bigint): string {
   return `${n} bytes`;
 }
 
-export function limit(s: LimitStmt): string {
+export function limit(s: LimitStmt, o: dt.PrintOptions): string {
   const over = s.over ? 'over ' : '';
   const unit = UNITS.get(s.unit) ?? `${s.unit} seconds`;
   if (s.type === U.NFT_LIMIT_PKT_BYTES) {
     const burst = s.burst > 0 ? ` burst ${bytes(BigInt(s.burst))}` : '';
     return `limit rate ${over}${bytes(s.rate)}/${unit}${burst}`;
   }
-  return `limit rate ${over}${s.rate}/${unit}${s.burst > 0 && s.burst !== 5 ? ` burst ${s.burst} packets` : ''}`;
+  return `limit rate ${over}${s.rate}/${unit}${s.burst > 0 && (s.burst !== 5 || o.release === '1.1.0') ? ` burst ${s.burst} packets` : ''}`;
 }
 
 function log(s: Extract<Stmt, { kind: 'log' }>, o: PrintContext): string {
@@ -111,7 +112,8 @@ function reject(s: Extract<Stmt, { kind: 'reject' }>, o: PrintContext): string {
   if (s.code === undefined || s.icmp === undefined) return 'reject';
   const port = s.icmp === 'icmp' ? 3n : s.icmp === 'icmpv6' ? 4n : 1n;
   if (s.icmp === 'icmpx' && s.code.kind === 'value' && s.code.value === port) return 'reject';
-  return `reject with ${s.icmp} ${expr(s.code, o)}`;
+  // Codes of a reject have names in every release.
+  return `reject with ${s.icmp} ${expr(s.code, { ...o, release: '1.0.6' })}`;
 }
 
 /** A statement as `nft list` writes it. */
@@ -132,7 +134,7 @@ export function stmt(s: Stmt, o: PrintContext): string {
       return `quota ${s.over ? 'over ' : ''}${bytes(s.bytes)}${used}`;
     }
     case 'limit':
-      return limit(s);
+      return limit(s, o);
     case 'log':
       return log(s, o);
     case 'reject':
@@ -147,7 +149,7 @@ export function stmt(s: Stmt, o: PrintContext): string {
     case 'synproxy': {
       const mss = s.flags & 1 ? ` mss ${s.mss}` : '';
       const wscale = s.flags & 2 ? ` wscale ${s.wscale}` : '';
-      return `synproxy${mss}${wscale}${s.flags & 4 ? ' timestamp' : ''}${s.flags & 8 ? ' sack-perm' : ''}`;
+      return `synproxy${mss}${wscale}${s.flags & 8 ? ' timestamp' : ''}${s.flags & 4 ? ' sack-perm' : ''}`;
     }
     case 'queue': {
       const flags = [s.flags & 1 ? 'bypass' : '', s.flags & 2 ? 'fanout' : ''].filter(Boolean).join(',');
