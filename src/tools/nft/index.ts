@@ -11,6 +11,8 @@ import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
 import type { Command, Family } from './ast.ts';
 import { dynamicSets } from './dynamic-sets.ts';
+import { readJsonCommands } from './json/read-command.ts';
+import type { Json } from './json/types.ts';
 import { runList } from './list.ts';
 import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
@@ -104,12 +106,26 @@ function includeFiles(io: NftIo, paths: readonly string[], path: string): readon
   return wild ? [] : undefined;
 }
 
+/** With -j a script may be JSON; what is none is read as nft's own language. */
+function jsonDocument(text: string): Json | undefined {
+  if (!text.trimStart().startsWith('{')) return undefined;
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Parses a script without running it. */
 export function parseScript(
   text: string,
   io: Omit<NftIo, 'netlink'> = {},
   options: ScriptOptions = {},
 ): ReturnType<typeof parse> {
+  if (options.flags?.json) {
+    const document = jsonDocument(text);
+    if (document !== undefined) return { commands: readJsonCommands(document), errors: [] };
+  }
   const paths = [...(options.includePaths ?? []), '/etc'];
   const include = (path: string): readonly Source[] | undefined => includeFiles(io as NftIo, paths, path);
   return parse({ name: options.file ?? '/dev/stdin', text }, { include }, newScope(options.defines));
