@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { World } from '../../core/world.ts';
 import { hostNetlink } from '../../netlink/host-netlink.ts';
 import { Host } from '../../netns/host.ts';
+import { conntrackEvents } from './events.ts';
 import { conntrack } from './main.ts';
 
 function shell(): (line: string, stdin?: string) => { code: number; stdout: string; stderr: string } {
@@ -89,4 +90,28 @@ test('XML names both directions, and what holds for both', () => {
 <flow><meta direction="original"><layer3 protonum="2" protoname="ipv4"><src>1.1.1.1</src><dst>2.2.2.2</dst></layer3><layer4 protonum="17" protoname="udp"><sport>1</sport><dport>2</dport></layer4></meta><meta direction="reply"><layer3 protonum="2" protoname="ipv4"><src>2.2.2.2</src><dst>1.1.1.1</dst></layer3><layer4 protonum="17" protoname="udp"><sport>2</sport><dport>1</dport></layer4></meta><meta direction="independent"><timeout>40</timeout><mark>3</mark><use>1</use><id>N</id><unreplied/></meta></flow>
 </conntrack>
 `);
+});
+
+test('-E prints events as they happen, and -e chooses among them', () => {
+  const netlink = hostNetlink(new Host(new World({ slots: 16, largeSlots: 1 }), 'gw'));
+  const io = { netlink };
+  const lines: string[] = [];
+  const gone: string[] = [];
+  const all = conntrackEvents(['-E'], io, (line) => lines.push(line));
+  const destroyed = conntrackEvents(['-E', '-e', 'DESTROY', '-o', 'save'], io, (line) => gone.push(line));
+  conntrack('-I -p udp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2 -t 50 -m 7'.split(' '), io);
+  conntrack('-U -s 1.1.1.1 -m 9'.split(' '), io);
+  conntrack('-D -p udp'.split(' '), io);
+  const flow = 'src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 [UNREPLIED] src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1';
+  expect(lines).toEqual([
+    `    [NEW] udp      17 50 ${flow} mark=7`,
+    ` [UPDATE] udp      17 50 ${flow} mark=9`,
+    `[DESTROY] udp      17 50 ${flow} mark=9`,
+  ]);
+  expect(gone).toHaveLength(1);
+  expect(gone[0]).toContain('-D -t 50');
+  expect(all.close().stderr).toBe('conntrack v1.4.7 (conntrack-tools): 3 flow events have been shown.\n');
+  destroyed.close();
+  conntrack('-I -p udp -s 1.1.1.1 -d 2.2.2.2 --sport 1 --dport 2 -t 50'.split(' '), io);
+  expect(lines).toHaveLength(3);
 });
