@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import { conntrack } from '../../src/tools/conntrack/main.ts';
-import { Conversation, type Send, type Side } from './conversation.ts';
+import { Conversation, frame, type Send, type Side } from './conversation.ts';
 import { loadNft } from './load-nft.ts';
 import { NetloomPeer } from './netloom-peer.ts';
 import { KernelPeer, whyNoKernel } from './peer.ts';
@@ -52,7 +52,10 @@ const DNAT = `table ip n {
   }
 }`;
 
-type Step = (talk: { open(protocol: 6 | 17, side: Side, from: string, to: string): Conversation }) => Promise<string[]>;
+type Step = (talk: {
+  open(protocol: 6 | 17, side: Side, from: string, to: string): Conversation;
+  gre(side: Side, src: string, dst: string, callId: number): Promise<boolean>;
+}) => Promise<string[]>;
 
 function ends(text: string): [string, number] {
   const at = text.lastIndexOf(' ');
@@ -160,7 +163,66 @@ const CASES: readonly (readonly [name: string, nat: string, run: Step])[] = [
       return log;
     },
   ]),
+  ...(['', SNAT] as const).map((nat): [string, string, Step] => [
+    `pptp ${nat === '' ? '' : 'snat'}`,
+    nat,
+    async (t) => {
+      const c = t.open(6, 0, '10.0.0.2 4000', '10.0.1.2 1723');
+      const log = [`open ${await c.open(0)}`];
+      log.push(`start ${await c.say(0, pptp(1, 144, []))}`, `reply ${await c.say(1, pptp(2, 144, [[2, 1]]))}`);
+      log.push(
+        `call ${await c.say(
+          0,
+          pptp(7, 156, [
+            [0, 0x12],
+            [1, 0x34],
+          ]),
+        )}`,
+      );
+      // The server answers the id that it saw.
+      const [hi, lo] = nat === '' ? [0x12, 0x34] : [4000 >> 8, 4000 & 255];
+      log.push(
+        `connect ${await c.say(
+          1,
+          pptp(8, 20, [
+            [0, 0x56],
+            [1, 0x78],
+            [2, hi],
+            [3, lo],
+            [4, 1],
+          ]),
+        )}`,
+      );
+      log.push(`out ${await t.gre(0, '10.0.0.2', '10.0.1.2', 0x5678)}`);
+      const [outside, id] = nat === '' ? ['10.0.0.2', 0x1234] : ['10.0.1.200', 4000];
+      log.push(
+        `in ${await t.gre(1, '10.0.1.2', outside, id)}`,
+        `out ${await t.gre(0, '10.0.0.2', '10.0.1.2', 0x5678)}`,
+      );
+      log.push(`stranger ${await t.gre(1, '10.0.1.2', outside, 77)}`);
+      return log;
+    },
+  ]),
+  ...(['', SNAT] as const).map((nat): [string, string, Step] => [
+    `ftp listed ${nat === '' ? '' : 'snat'}`,
+    nat,
+    async (t) => {
+      const c = t.open(6, 0, '10.0.0.2 4000', '10.0.1.2 21');
+      const log = [`open ${await c.open(0)}`];
+      await c.say(0, 'USER x\r\n');
+      log.push(`command ${await c.say(0, 'PORT 10,0,0,2,200,10\r\n')}`);
+      return log;
+    },
+  ]),
 ];
+
+/** A PPTP control message: type, length of its body, and the bytes of it that are not zero. */
+function pptp(type: number, size: number, bytes: readonly (readonly [number, number])[]): Uint8Array {
+  const out = new Uint8Array(12 + size);
+  out.set([out.length >> 8, out.length & 255, 0, 1, 0x1a, 0x2b, 0x3c, 0x4d, 0, type]);
+  for (const [at, value] of bytes) out[12 + at] = value;
+  return out;
+}
 
 const reason = whyNoKernel();
 if (reason !== undefined) console.log(`helpers against the kernel: ${reason}`);
@@ -180,7 +242,13 @@ test.skipIf(reason !== undefined).each(CASES)('%s', { timeout: 60_000 }, async (
       };
       const open = (protocol: 6 | 17, side: Side, from: string, to: string): Conversation =>
         new Conversation(send, protocol, side, ...ends(from), ...ends(to));
-      const log = await run({ open });
+      const gre = async (side: Side, src: string, dst: string, id: number): Promise<boolean> => {
+        const l4 = Uint8Array.of(0x30, 0x81, 0x88, 0x0b, 0, 4, id >> 8, id & 255, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4);
+        const [a, b] = [src, dst].map((text) => Uint8Array.from(text.split('.').map(Number)));
+        const out = await send([[side, frame(side, a, b, 47, l4)]]);
+        return out[1 - side].length > 0;
+      };
+      const log = await run({ open, gre });
       const table =
         peer === kernel
           ? await kernel.expectations()

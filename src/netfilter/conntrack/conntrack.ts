@@ -103,6 +103,7 @@ export class Conntrack implements TrackerContext {
   readonly onNew: ((ct: Conn, p: number) => void)[] = [];
   /** Connections that others announced. */
   readonly expectations: Expectations;
+  readonly greKeys: Map<string, number> = new Map();
   /** NAT's part in helpers, while there is NAT. */
   follower: Follower | undefined;
   readonly broadcastMask: ((oif: number, address: number) => number) | undefined;
@@ -342,6 +343,7 @@ export class Conntrack implements TrackerContext {
     const dv = this.slab.dv;
     addressesFromHeader(dv, pf, ip, tracker.protocol === 0 ? this.#located.protocol : tracker.protocol, key);
     if (!tracker.ports(dv, at, end, key, PORTS)) return undefined;
+    tracker.complete?.(this, key);
     const zone = tmpl?.zone ?? 0;
     const zoneDir = tmpl?.zoneDir ?? 3;
     key[ZONE] = zoneId(zone, zoneDir, 0);

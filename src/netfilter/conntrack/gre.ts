@@ -1,11 +1,13 @@
 /**
  * GRE (RFC 2784, 2890; version 1 for PPTP: RFC 2637). Plain GRE is told apart by addresses alone; PPTP's by its call id.
- * The PPTP helper's key map, which joins the two call ids of a call, belongs to the helpers.
+ * The PPTP helper's key map joins the two call ids of a call.
  */
 import { IPPROTO_GRE } from '../../wire/ipv4.ts';
 import { IPCT_ASSURED, IPS_ASSURED, IPS_SEEN_REPLY } from '../../wire/uapi/ctnetlink.ts';
 import { IPS_NAT_CLASH } from './entry.ts';
+import { greKey } from './helper/pptp.ts';
 import { CT_ACCEPT, swapPorts, type Tracker } from './tracker.ts';
+import { PORTS } from './tuple.ts';
 
 const VERSION = 0x0007;
 const VERSION_PPTP = 1;
@@ -22,6 +24,11 @@ export const gre: Tracker = {
     if (dv.getUint16(at + 2) !== PROTOCOL_PPP) return false;
     t[to] = dv.getUint16(at + 6);
     return true;
+  },
+  complete(ctx, t) {
+    if (ctx.greKeys.size === 0) return;
+    const source = ctx.greKeys.get(greKey(t, 0));
+    if (source !== undefined) t[PORTS] = ((source << 16) | (t[PORTS] & 0xffff)) >>> 0;
   },
   invert: swapPorts,
   packet(ctx, ct, p, _at, ctinfo) {

@@ -100,6 +100,7 @@ function inner(ct: Conntrack, p: number, pf: number, at: number, end: number, zo
   const orig = newTuple();
   addressesFromHeader(slab.dv, pf, at, found.protocol, orig);
   if (!tracker.ports(slab.dv, found.at, end, orig, PORTS)) return CT_INVALID;
+  tracker.complete?.(ct, orig);
   // The inner packet went the other way: its inverse is the direction that the error goes.
   const t = newTuple();
   if (!ct.invert(orig, 0, t, 0)) return CT_INVALID;

@@ -20,6 +20,8 @@ export const CT_REPEAT = -4;
 export type TrackerContext = {
   readonly world: World;
   readonly sysctls: ConntrackSysctls;
+  /** Source keys of PPTP's GRE packets, by the rest of their tuple (helper/pptp.ts). */
+  readonly greKeys: Map<string, number>;
   /** Sets the time left, in seconds, and counts the packet. */
   refresh(ct: Conn, ctinfo: number, p: number, seconds: number): void;
   /** Sets the time left without counting. */
@@ -41,6 +43,8 @@ export type Tracker = {
    * Called for inner headers of ICMP errors too, of which only eight bytes may be there.
    */
   ports(dv: DataView, at: number, end: number, t: Words, to: number): boolean;
+  /** Adds to a tuple what the packet does not say and the table knows. */
+  complete?(ctx: TrackerContext, t: Words): void;
   /** Turns the ports word into the other direction's; false when the message has no answer. */
   invert(t: Words, from: number, to: Words, toAt: number): boolean;
   /** Sees each packet: checks it, moves the entry's state, refreshes its time. */

@@ -47,6 +47,22 @@ export function followMaster(nat: Nat, ct: Conn, e: Expectation, master: Conn): 
   nat.setup(ct, range, MANIP_DST);
 }
 
+/** A PPTP call: addresses as the master's; the key of one side is the call id that the other side knows. */
+function followCall(nat: Nat, ct: Conn, e: Expectation, master: Conn): void {
+  const range = newRange();
+  const other = master.at(1 - e.dir);
+  const key = (on: boolean): void => {
+    range.flags = on ? NF_NAT_RANGE_PROTO_SPECIFIED : 0;
+    range.minPort = range.maxPort = on ? e.savedPort : 0;
+  };
+  key(e.dir === 0);
+  setSingleAddress(range, master.words, other + DST);
+  nat.setup(ct, range, MANIP_SRC);
+  key(e.dir === 1);
+  setSingleAddress(range, master.words, other);
+  nat.setup(ct, range, MANIP_DST);
+}
+
 /** The NAT of one host as helpers see it. */
 export function newFollower(nat: Nat): Follower {
   const { conntrack } = nat;
@@ -70,6 +86,13 @@ export function newFollower(nat: Nat): Follower {
       if (done) return NF_ACCEPT;
       conntrack.expectations.remove(e);
       return NF_DROP;
+    },
+    followCall(ct: Conn, e: Expectation): void {
+      const master = conntrack.expectations.masterOf(e);
+      if (master !== undefined) followCall(nat, ct, e, master);
+    },
+    replaceTcp(ct, p, at, ctinfo, pf, offset, by): number {
+      return mangleTcp(conntrack.slab, ct, p, pf, at, ctinfo, offset, by.length, by) ? NF_ACCEPT : NF_DROP;
     },
   };
 }

@@ -5,6 +5,7 @@
  */
 import { jhash2 } from '../../core/jhash.ts';
 import {
+  IPPROTO_GRE,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
   IPPROTO_SCTP,
@@ -131,6 +132,12 @@ export class TupleChooser {
           size = 1023 - 600 + 1;
         }
         break;
+      case IPPROTO_GRE:
+        // Only PPTP's keys are anybody's to choose.
+        if (ct.master === undefined) return;
+        min = hasPorts(range) ? range.minPort : 1;
+        size = hasPorts(range) ? range.maxPort - range.minPort + 1 : 65535;
+        break;
       default:
         return;
     }
@@ -164,6 +171,7 @@ function portInRange(t: Words, range: NatRange, manip: number): boolean {
       const id = srcPort(t, 0);
       return id >= range.minPort && id <= range.maxPort;
     }
+    case IPPROTO_GRE:
     case IPPROTO_TCP:
     case IPPROTO_UDP:
     case IPPROTO_UDPLITE:

@@ -62,7 +62,8 @@ export function conntrack(argv: readonly string[], io: ToolIo): ToolResult {
     else {
       const client = new NetlinkClient(io.netlink.open(NETLINK_NETFILTER));
       if (o.command === 'R') load(o, io, client, labels, out);
-      else if (o.command === 'E') throw new ConntrackError('netloom runs conntrack -E as a session (conntrackEvents)', 1);
+      else if (o.command === 'E')
+        throw new ConntrackError('netloom runs conntrack -E as a session (conntrackEvents)', 1);
       else new Commands(client, o, showOf(o, labels, io), out).run();
     }
   } catch (error) {

@@ -1,16 +1,16 @@
 /** The helpers by name and protocol. Those that Linux has and netloom only names (H.323) are listed apart. */
 import { IPPROTO_TCP, IPPROTO_UDP } from '../../../wire/ipv4.ts';
 import { ftp } from './ftp.ts';
+import { pptp } from './pptp.ts';
 import { amanda, irc, netbiosNs, sane, snmp, tftp } from './small.ts';
 import type { Helper, HelperState } from './types.ts';
 
-const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, netbiosNs, snmp];
+const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, pptp, netbiosNs, snmp];
 
 /** Named, and not carried out: connections may have them, and nothing is expected of their packets. */
 const NAMED: readonly (readonly [string, number])[] = [
   ['sip', IPPROTO_TCP],
   ['sip', IPPROTO_UDP],
-  ['pptp', IPPROTO_TCP],
   ['RAS', IPPROTO_UDP],
   ['Q.931', IPPROTO_TCP],
   ['H.245', IPPROTO_TCP],

@@ -65,4 +65,8 @@ export type Expectation = {
 /** NAT's part in helpers (nat/follow.ts); conntrack knows only that somebody may be there. */
 export type Follower = {
   follow(ct: Conn, p: number, at: number, ctinfo: number, pf: number, e: Expectation, how: Follow): number;
+  /** Translates a PPTP call's GRE connection as its master is; its keys are the call ids. */
+  followCall(ct: Conn, e: Expectation): void;
+  /** Replaces bytes of a TCP payload by as many others. NF_DROP when it cannot. */
+  replaceTcp(ct: Conn, p: number, at: number, ctinfo: number, pf: number, offset: number, by: Uint8Array): number;
 };
