@@ -224,6 +224,9 @@ export class Icmp4 {
       this.#ip.learnMtu(ip.dstAddr(dv, quoted), mtu);
     }
     if (protocol === ip.IPPROTO_ICMP) this.onReply?.(p, type, code);
+    const payload = quoted + header;
+    const info = dv.getUint32(at + 4);
+    this.#host.rawError?.(p, { family: AF_INET, protocol, network: quoted, payload }, { type, code, info });
     this.#host.protocols.get(protocol)?.error?.(p, AF_INET, quoted, quoted + header, type, code, dv.getUint32(at + 4));
   }
 }

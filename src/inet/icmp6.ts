@@ -182,6 +182,9 @@ export class Icmp6 {
     const code = icmp.code(dv, at);
     if (type === icmp.ICMPV6_PKT_TOOBIG) this.#ip.learnMtu(quoted + ip.DST, dv.getUint32(at + 4));
     if (walk.protocol === IPPROTO_ICMPV6) this.onReply?.(p, type, code);
+    const { protocol, at: payload } = walk;
+    const info = dv.getUint32(at + 4);
+    this.#host.rawError?.(p, { family: AF_INET6, protocol, network: quoted, payload }, { type, code, info });
     this.#host.protocols.get(walk.protocol)?.error?.(p, AF_INET6, quoted, walk.at, type, code, dv.getUint32(at + 4));
   }
 }

@@ -330,9 +330,11 @@ export class Ip4 {
     const at = slab.network(packet);
     const protocol = ip.protocol(slab.dv, at);
     slab.setTransport(packet, at + ip.headerLength(slab.dv, at));
+    const raw = this.host.rawInput?.(packet, AF_INET, protocol) === true;
     const handler = this.host.protocols.get(protocol);
     if (handler !== undefined) return handler.receive(packet, AF_INET);
     if (protocol === ip.IPPROTO_ICMP) return this.icmp.receive(packet);
+    if (raw) return slab.free(packet);
     this.icmp.error(packet, icmp.ICMP_DEST_UNREACH, icmp.ICMP_PROT_UNREACH, 0);
     this.#drop(packet, DROP.IP_NOPROTO);
   }

@@ -288,9 +288,11 @@ export class Ip6 {
     slab.setTransport(packet, cursor);
     slab.setL4proto(packet, next);
     if (next === IPPROTO_NONE) return this.#drop(packet, DROP.IP_NOPROTO);
+    const raw = this.host.rawInput?.(packet, AF_INET6, next) === true;
     const handler = this.host.protocols.get(next);
     if (handler !== undefined) return handler.receive(packet, AF_INET6);
     if (next === IPPROTO_ICMPV6) return this.icmp.receive(packet, dev);
+    if (raw) return slab.free(packet);
     this.#badHeader(packet, where);
   }
 

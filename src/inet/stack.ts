@@ -27,9 +27,24 @@ export type InetHost = {
   readonly lo: NetDevice;
   /** Asks whether a socket may get (or, egress, send) a packet whose data begins with the IP header; cgroup programs. */
   socketGate?: ((p: number, egress: boolean) => boolean) | undefined;
+  /** Gives raw sockets their copies of a packet for this host; true when some socket is for its protocol. */
+  rawInput?: ((p: number, family: number, protocol: number) => boolean) | undefined;
+  /** Tells raw sockets of an ICMP error: offsets of the quoted network header and of what is behind it. */
+  rawError?: ((p: number, quoted: QuotedPacket, error: IcmpError) => void) | undefined;
+  /** Gives packet sockets their copies of a packet that is left for protocols; true when some socket took it. */
+  packetInput?: ((dev: NetDevice, p: number) => boolean) | undefined;
   /** Transport protocols by protocol number. */
   readonly protocols: Map<number, TransportHandler>;
 };
+
+/** A packet quoted in an ICMP error. */
+export type QuotedPacket = {
+  readonly family: number;
+  readonly protocol: number;
+  readonly network: number;
+  readonly payload: number;
+};
+export type IcmpError = { readonly type: number; readonly code: number; readonly info: number };
 
 /** Scratch words (`slab.cb`) of the network layer: where a fragment's own header lies, and the largest fragment a packet was made from. */
 export const CB_FRAGMENT_HEADER = 0;

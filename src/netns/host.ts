@@ -31,6 +31,8 @@ import type { Socket } from '../socket/socket.ts';
 import { Output } from '../transport/endpoint/output.ts';
 import type { SockOwner } from '../transport/endpoint/sock.ts';
 import { type FilterMaker, Sockets } from '../transport/endpoint/sockets.ts';
+import { PacketSockets } from '../transport/packet.ts';
+import { Raw } from '../transport/raw.ts';
 import { TcpPorts } from '../transport/tcp.ts';
 import { Udp } from '../transport/udp.ts';
 import { AF_INET, AF_INET6 } from '../wire/address.ts';
@@ -40,7 +42,7 @@ import { ICMPV6_ADDR_UNREACH, ICMPV6_DEST_UNREACH } from '../wire/icmpv6.ts';
 import { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from '../wire/ipv4.ts';
 import { NF_ACCEPT, NF_NETDEV_INGRESS, NFPROTO_NETDEV } from '../wire/uapi/netfilter.ts';
 import { IFF_LOOPBACK } from '../wire/uapi/rtnetlink.ts';
-import { SOCK_DGRAM } from '../wire/uapi/socket.ts';
+import { AF_PACKET, SOCK_DGRAM, SOCK_RAW } from '../wire/uapi/socket.ts';
 import { ArpPolicy } from './arp-policy.ts';
 import { BpfHost } from './bpf-host.ts';
 import { DefragHooks } from './defrag.ts';
@@ -78,6 +80,9 @@ export class Host implements InetHost {
   bridgeInput: ((dev: NetDevice, p: number) => boolean) | undefined;
   /** Takes frames with a VLAN tag for which there is a device: answers it. */
   vlanDevice: ((dev: NetDevice, proto: number, id: number) => NetDevice | undefined) | undefined;
+  rawInput: InetHost['rawInput'];
+  rawError: InetHost['rawError'];
+  packetInput: InetHost['packetInput'];
   /** Cgroup programs, when there are any. */
   socketGate: ((p: number, egress: boolean) => boolean) | undefined;
   readonly #backlog: Backlog;
@@ -144,9 +149,14 @@ export class Host implements InetHost {
     this.tcp = new TcpPorts(this, this.ip4, this.ip6);
     this.protocols.set(IPPROTO_UDP, this.udp).set(IPPROTO_UDPLITE, this.udplite).set(IPPROTO_TCP, this.tcp);
     const both = [AF_INET, AF_INET6];
+    const raw = new Raw(this.sockets, output).proto;
+    const packet = new PacketSockets(this.sockets).proto;
     this.#kinds = [
       { families: both, type: SOCK_DGRAM, protocol: IPPROTO_UDP, proto: this.udp.proto },
       { families: both, type: SOCK_DGRAM, protocol: IPPROTO_UDPLITE, proto: this.udplite.proto },
+      { families: both, type: SOCK_RAW, protocol: 'any', proto: raw, privileged: true },
+      { families: [AF_PACKET], type: SOCK_RAW, protocol: 'any', proto: packet, privileged: true },
+      { families: [AF_PACKET], type: SOCK_DGRAM, protocol: 'any', proto: packet, privileged: true },
     ];
     this.#listen();
     this.sysctls.onChange = (name): void => {
@@ -289,6 +299,7 @@ export class Host implements InetHost {
       if (priority && !this.#untag(p)) return this.world.drop(p, DROP.DEV_HDR, this.name);
       if (slab.vlanProto(p) !== 0) return this.input(p, dev);
     }
+    const taken = this.packetInput?.(dev, p) === true;
     switch (slab.protocol(p)) {
       case ethernet.ETH_P_IP:
         return this.ip4.receive(dev, p);
@@ -298,6 +309,7 @@ export class Host implements InetHost {
         if (slab.pktType(p) === PACKET_OTHERHOST) return this.world.drop(p, DROP.OTHERHOST, this.name);
         return this.arp.receive(dev, p);
       default:
+        if (taken) return slab.free(p);
         this.world.drop(p, DROP.UNHANDLED_PROTO, this.name);
     }
   }

@@ -3,7 +3,6 @@
  */
 import type { SockAddr } from './address.ts';
 import type { Row } from './option.ts';
-import type { Message } from './queue.ts';
 import type { Sock } from './sock.ts';
 
 /** How much each thing that a socket and a packet have in common counts in a look-up. */
@@ -49,8 +48,8 @@ export type Protocol = {
   bind?(sk: Sock, to: SockAddr): number;
   /** Bytes sent, or a negative errno. */
   send(sk: Sock, data: Uint8Array, to: SockAddr | undefined, control: SendControl, flags: number): number;
-  /** Looks at a message that a program takes; a negative errno refuses it. */
-  received?(sk: Sock, message: Message): void;
+  /** The socket is there. */
+  opened?(sk: Sock): void;
   /** The socket goes. */
   close?(sk: Sock): void;
 };

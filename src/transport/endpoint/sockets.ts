@@ -86,8 +86,12 @@ export class Sockets {
     sk.ipv6only = family === AF_INET6 && this.host.sysctls.ip6.bindv6only !== 0;
     this.#socks.set(sk.id, sk);
     const refused = this.programs.create?.(sk) ?? 0;
-    if (refused !== 0) this.#socks.delete(sk.id);
-    return refused === 0 ? sk : refused;
+    if (refused !== 0) {
+      this.#socks.delete(sk.id);
+      return refused;
+    }
+    proto.opened?.(sk);
+    return sk;
   }
 
   close(sk: Sock): void {
