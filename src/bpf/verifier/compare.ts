@@ -184,10 +184,12 @@ function refsSame(old: State, cur: State, ids: IdMap): boolean {
     !ids.same(old.activeIrqId, cur.activeIrqId)
   )
     return false;
-  return old.refs.every((r, i) => {
+  for (let i = 0; i < old.refs.length; i++) {
+    const r = old.refs[i];
     const c = cur.refs[i];
-    return r.kind === c.kind && r.owner === c.owner && ids.same(r.id, c.id);
-  });
+    if (r.kind !== c.kind || r.owner !== c.owner || !ids.same(r.id, c.id)) return false;
+  }
+  return true;
 }
 
 /** Both states stand before the same instruction. */

@@ -3,11 +3,12 @@ import type { Verifier } from './env.ts';
 import type { State, Step } from './state.ts';
 
 function step(v: Verifier, state: State): Step {
-  const last = state.history[state.history.length - 1];
+  const last = state.history;
   // One instruction adds one step, however often it is mentioned. `current` is cleared when the next one begins.
   if (last !== undefined && v.currentStep === last) return last;
-  const added: Step = { insn: v.insn, prev: v.prevInsn, frame: -1, spi: -1, linked: undefined };
-  state.history.push(added);
+  const added: Step = { before: last, insn: v.insn, prev: v.prevInsn, frame: -1, spi: -1, linked: undefined };
+  state.history = added;
+  state.steps++;
   v.currentStep = added;
   return added;
 }

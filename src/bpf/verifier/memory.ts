@@ -107,6 +107,19 @@ export type Access = {
   readonly signed?: boolean;
 };
 
+/** What is stored must not be an address, where addresses may not leak. */
+function noLeak(v: Verifier, access: Access, stored: Reg | undefined, where: string): void {
+  if (stored !== undefined && leaksPointer(v, stored)) v.reject(EACCES, `R${access.regno} leaks addr into ${where}`);
+}
+
+function noWrite(v: Verifier, reg: Reg, regno: number, access: Access): void {
+  if (access.write) v.reject(EACCES, `R${regno} cannot write into ${typeName(reg.type)}`);
+}
+
+function invalid(v: Verifier, reg: Reg, regno: number): never {
+  return v.reject(EACCES, `R${regno} invalid mem access '${typeName(reg.type)}'`);
+}
+
 /** A load or store of `size` bytes at `off` behind register `regno`. Loads change the register loaded. */
 export function checkMemAccess(v: Verifier, regno: number, off: number, size: number, access: Access): void {
   const reg = v.regs[regno];
@@ -115,14 +128,7 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
   const stored = access.write ? value : undefined;
   const loaded = access.write ? undefined : value;
   const at = off + reg.off;
-  const noLeak = (where: string): void => {
-    if (stored !== undefined && leaksPointer(v, stored)) v.reject(EACCES, `R${access.regno} leaks addr into ${where}`);
-  };
-  const noWrite = (): void => {
-    if (access.write) v.reject(EACCES, `R${regno} cannot write into ${typeName(reg.type)}`);
-  };
-  const invalid = (): never => v.reject(EACCES, `R${regno} invalid mem access '${typeName(reg.type)}'`);
-  if (mayBeNull(reg.type)) invalid();
+  if (mayBeNull(reg.type)) invalid(v, reg, regno);
   switch (baseType(reg.type)) {
     case PTR_TO_MAP_KEY:
       if (access.write) v.reject(EACCES, `write to change key R${regno} not allowed`);
@@ -130,20 +136,20 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
       if (loaded !== undefined) setUnknown(v, loaded);
       break;
     case PTR_TO_MAP_VALUE:
-      noLeak('map');
+      noLeak(v, access, stored, 'map');
       checkMapAccessType(v, reg, at, size, access.write ? 'write' : 'read');
       checkMapAccess(v, regno, at, size, false, 'direct');
       if (loaded !== undefined) loadMapValue(v, reg, at, size, loaded, access.signed === true);
       break;
     case PTR_TO_MEM: {
-      if ((reg.type & MEM_RDONLY) !== 0) noWrite();
-      noLeak('mem');
+      if ((reg.type & MEM_RDONLY) !== 0) noWrite(v, reg, regno, access);
+      noLeak(v, access, stored, 'mem');
       checkMemRegion(v, regno, at, size, reg.memSize, false);
       if (loaded !== undefined) setUnknown(v, loaded);
       break;
     }
     case PTR_TO_CTX:
-      noLeak('ctx');
+      noLeak(v, access, stored, 'ctx');
       checkPtrOffReg(v, reg, regno);
       accessContext(v, off, size, access, loaded);
       break;
@@ -156,7 +162,7 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
       break;
     }
     case PTR_TO_FLOW_KEYS:
-      noLeak('flow keys');
+      noLeak(v, access, stored, 'flow keys');
       if (!checkObjectAccess(reg.type, access.write ? 'write' : 'read', at, size))
         v.reject(EACCES, `invalid access to flow keys off=${at} size=${size}`);
       if (loaded !== undefined) setUnknown(v, loaded);
@@ -165,7 +171,7 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
     case PTR_TO_SOCK_COMMON:
     case PTR_TO_TCP_SOCK:
     case PTR_TO_XDP_SOCK:
-      noWrite();
+      noWrite(v, reg, regno, access);
       checkSockAccess(v, reg, regno, at, size);
       if (loaded !== undefined) setUnknown(v, loaded);
       break;
@@ -182,7 +188,7 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
       checkMapPointerAccess(v, regno, at, size, access.write, loaded);
       break;
     case PTR_TO_BUF:
-      if ((reg.type & MEM_RDONLY) !== 0) noWrite();
+      if ((reg.type & MEM_RDONLY) !== 0) noWrite(v, reg, regno, access);
       if (at < 0) v.reject(EACCES, `R${regno} invalid rdonly buffer access: off=${at}, size=${size}`);
       checkMemRegion(v, regno, at, size, reg.memSize, false);
       if (loaded !== undefined) setUnknown(v, loaded);
@@ -191,9 +197,9 @@ export function checkMemAccess(v: Verifier, regno: number, off: number, size: nu
       if (loaded !== undefined) setUnknown(v, loaded);
       break;
     default:
-      if (!isPacketPointer(reg.type)) invalid();
+      if (!isPacketPointer(reg.type)) invalid(v, reg, regno);
       if (access.write && !mayAccessPacket(v, true)) v.reject(EACCES, 'cannot write into packet');
-      noLeak('packet');
+      noLeak(v, access, stored, 'packet');
       checkPacketAccess(v, regno, at, size, false);
       if (loaded !== undefined) setUnknown(v, loaded);
   }

@@ -213,7 +213,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
       v.log.write(
         `mark_precise: frame${t.frame}: last_idx ${last} first_idx ${state.firstInsn} subseq_idx ${later} \n`,
       );
-    let at = state.history.length;
+    let at: Step | undefined = state.history;
     let pc = last;
     if (last < 0) {
       // The entry of a function that is verified by itself: its arguments.
@@ -222,7 +222,7 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
       return true;
     }
     for (;;) {
-      const step: Step | undefined = at > 0 && state.history[at - 1].insn === pc ? state.history[at - 1] : undefined;
+      const step: Step | undefined = at?.insn === pc ? at : undefined;
       if (skip) skip = false;
       else if (v.insns[pc].code !== 0) {
         if (verbose) {
@@ -237,10 +237,10 @@ function trace(v: Verifier, start: State, t: Tracked, lastInsn: number): boolean
         if (t.empty) return fresh;
       }
       later = pc;
-      if (pc === state.firstInsn && (at === 0 || (at === 1 && state.history[0].insn === pc))) break;
+      if (pc === state.firstInsn && (at === undefined || (at.before === undefined && at.insn === pc))) break;
       if (step !== undefined) {
         pc = step.prev;
-        at--;
+        at = step.before;
       } else pc--;
       if (pc < 0 || pc >= v.insns.length) break;
     }

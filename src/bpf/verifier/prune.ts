@@ -120,7 +120,7 @@ function compareOpen(v: Verifier, old: State, cur: State): Found {
 export function stateVisited(v: Verifier): boolean {
   const { insn, state: cur } = v;
   const info = v.info[insn];
-  const force = v.testStateFreq || info.forceCheckpoint || cur.history.length > 40;
+  const force = v.testStateFreq || info.forceCheckpoint || cur.steps > 40;
   let record = force;
   if (v.jumpsProcessed - v.prevJumpsProcessed >= 2 && v.processed - v.prevProcessed >= 8) record = true;
   cur.insn = insn;
@@ -192,7 +192,8 @@ function recordState(v: Verifier, list: Explored[]): void {
   cur.parent = recorded;
   cur.firstInsn = v.insn;
   cur.dfsDepth = recorded.dfsDepth + 1;
-  cur.history = [];
+  cur.history = undefined;
+  cur.steps = 0;
 }
 
 /** A recorded state starts with nothing known to matter. */

@@ -4,160 +4,10 @@
  */
 import type { MapInfo } from '../program.ts';
 
-// Kinds of register contents.
-export const NOT_INIT = 0;
-export const SCALAR_VALUE = 1;
-export const PTR_TO_CTX = 2;
-export const CONST_PTR_TO_MAP = 3;
-export const PTR_TO_MAP_VALUE = 4;
-export const PTR_TO_MAP_KEY = 5;
-export const PTR_TO_STACK = 6;
-export const PTR_TO_PACKET_META = 7;
-export const PTR_TO_PACKET = 8;
-export const PTR_TO_PACKET_END = 9;
-export const PTR_TO_FLOW_KEYS = 10;
-export const PTR_TO_SOCKET = 11;
-export const PTR_TO_SOCK_COMMON = 12;
-export const PTR_TO_TCP_SOCK = 13;
-export const PTR_TO_TP_BUFFER = 14;
-export const PTR_TO_XDP_SOCK = 15;
-export const PTR_TO_BTF_ID = 16;
-export const PTR_TO_ARENA = 17;
-export const PTR_TO_BUF = 18;
-export const PTR_TO_FUNC = 19;
-export const PTR_TO_MEM = 20;
-export const CONST_PTR_TO_DYNPTR = 21;
+import { type Contents, NOTHING, type Pointee, UNINIT, UNKNOWN } from './contents.ts';
+import { SCALAR_VALUE } from './reg-types.ts';
 
-/** `reg.type & BASE` is the kind, the bits above are flags. */
-export const BASE = 0xff;
-export const PTR_MAYBE_NULL: number = 1 << 8;
-export const MEM_RDONLY: number = 1 << 9;
-export const MEM_RINGBUF: number = 1 << 10;
-export const MEM_UNINIT: number = 1 << 11;
-export const PTR_UNTRUSTED: number = 1 << 12;
-export const PTR_TRUSTED: number = 1 << 13;
-export const MEM_PERCPU: number = 1 << 14;
-export const MEM_RCU: number = 1 << 15;
-export const MEM_ALLOC: number = 1 << 16;
-
-export const U64_MAX = 0xffff_ffff_ffff_ffffn;
-export const S64_MAX = 0x7fff_ffff_ffff_ffffn;
-export const S64_MIN: bigint = -0x8000_0000_0000_0000n;
-export const U32_MAX = 0xffff_ffff;
-export const S32_MAX = 0x7fff_ffff;
-export const S32_MIN: number = -0x8000_0000;
-
-/**
- * `id` bits: this register differs from the others of its id by the constant `off` (linked scalars), added with a 64-bit
- * or a 32-bit operation; BPF_ADD_CONST is either.
- */
-export const BPF_ADD_CONST64: number = 1 << 30;
-export const BPF_ADD_CONST32: number = 1 << 29;
-export const BPF_ADD_CONST: number = BPF_ADD_CONST64 | BPF_ADD_CONST32;
-
-/** `range` of a packet pointer after a comparison that found it beyond or at the packet's end. */
-export const BEYOND_PKT_END = -2;
-export const AT_PKT_END = -1;
-
-/** What a pointer or object points to or is, where its type does not say it all. Never changed, only replaced. */
-type Pointee = {
-  /** PTR_TO_MEM and PTR_TO_BUF: bytes there. */
-  readonly memSize: number;
-  /** Map pointers and values. */
-  readonly map: MapInfo | undefined;
-  /** Inner maps: differs for values of different lookups of one outer map. */
-  readonly mapUid: number;
-  /** PTR_TO_STACK: number of the frame pointed into; callbacks: depth of inlined calls. */
-  readonly frame: number;
-  /** PTR_TO_FUNC: the subprogram. */
-  readonly subprog: number;
-  /** PTR_TO_BTF_ID: name of the kernel struct. */
-  readonly btfName: string;
-  /** Dynptr slots and CONST_PTR_TO_DYNPTR: 'local', 'ringbuf', 'skb', 'xdp', 'skb_meta'; '' for none. */
-  readonly dynptrKind: string;
-  readonly dynptrFirst: boolean;
-  readonly dynptrId: number;
-  /** Iterator slots. */
-  readonly iterKind: string;
-  readonly iterActive: boolean;
-  readonly iterDepth: number;
-};
-
-const NOTHING: Pointee = {
-  memSize: 0,
-  map: undefined,
-  mapUid: 0,
-  frame: 0,
-  subprog: -1,
-  btfName: '',
-  dynptrKind: '',
-  dynptrFirst: false,
-  dynptrId: 0,
-  iterKind: '',
-  iterActive: false,
-  iterDepth: 0,
-};
-
-/**
- * What registers hold. Copies of a register share their contents until one of them changes: a state is copied at every
- * branch, and most of it is never touched again.
- */
-class Contents {
-  shared = false;
-  type: number = NOT_INIT;
-  off = 0;
-  value = 0n;
-  mask: bigint = U64_MAX;
-  umin = 0n;
-  umax: bigint = U64_MAX;
-  smin: bigint = S64_MIN;
-  smax: bigint = S64_MAX;
-  u32min = 0;
-  u32max: number = U32_MAX;
-  s32min: number = S32_MIN;
-  s32max: number = S32_MAX;
-  id = 0;
-  refId = 0;
-  range = 0;
-  pointee: Pointee = NOTHING;
-
-  own(): Contents {
-    const c = new Contents();
-    c.type = this.type;
-    c.off = this.off;
-    c.value = this.value;
-    c.mask = this.mask;
-    c.umin = this.umin;
-    c.umax = this.umax;
-    c.smin = this.smin;
-    c.smax = this.smax;
-    c.u32min = this.u32min;
-    c.u32max = this.u32max;
-    c.s32min = this.s32min;
-    c.s32max = this.s32max;
-    c.id = this.id;
-    c.refId = this.refId;
-    c.range = this.range;
-    c.pointee = this.pointee;
-    return c;
-  }
-
-  /** To be given to several registers. */
-  share(): Contents {
-    this.shared = true;
-    return this;
-  }
-}
-
-/** Not initialised, and an unknown scalar: what most registers hold most of the time. */
-const UNINIT: Contents = new Contents().share();
-const UNKNOWN: Contents = unknownContents();
-
-function unknownContents(): Contents {
-  const c = new Contents();
-  c.type = SCALAR_VALUE;
-  return c.share();
-}
+export * from './reg-types.ts';
 
 /**
  * One register or stack slot. For a scalar the tnum and the bounds describe the value; for a pointer they describe its
@@ -211,6 +61,11 @@ export class Reg {
     this.precise = false;
   }
 
+  /** Nothing has been learned since `forget`. */
+  get isForgotten(): boolean {
+    return this.#c === UNKNOWN;
+  }
+
   /** Tnum and bounds are this value: as an unsigned and as a signed number, and its low word. */
   setConst(unsigned: bigint, signed: bigint, low: number): void {
     const c = this.#own();
@@ -220,6 +75,17 @@ export class Reg {
     c.smin = c.smax = signed;
     c.u32min = c.u32max = low;
     c.s32min = c.s32max = low | 0;
+  }
+
+  /** Tnum and bounds, which are the same in all views. */
+  setSmall(value: bigint, mask: bigint, min: bigint, max: bigint, low: number, high: number): void {
+    const c = this.#own();
+    c.value = value;
+    c.mask = mask;
+    c.umin = c.smin = min;
+    c.umax = c.smax = max;
+    c.u32min = c.s32min = low;
+    c.u32max = c.s32max = high;
   }
 
   /** Forgets everything but the bounds and tnum. */
@@ -423,7 +289,4 @@ export class Reg {
   }
 }
 
-export const baseType = (type: number): number => type & BASE;
 export const isConst = (reg: Reg): boolean => reg.type === SCALAR_VALUE && reg.mask === 0n;
-export const mayBeNull = (type: number): boolean => (type & PTR_MAYBE_NULL) !== 0;
-export const isPacketPointer = (type: number): boolean => type === PTR_TO_PACKET || type === PTR_TO_PACKET_META;

@@ -27,13 +27,12 @@ function onlyMember(value: number, mask: number, min: number, max: number): numb
   return next <= max && step(value, mask, next) > max ? next : -1;
 }
 
+const BYTES: readonly bigint[] = Array.from({ length: 256 }, (_, n) => BigInt(n));
+/** Small ones need not be made anew. */
+const big = (n: number): bigint => (n < BYTES.length ? BYTES[n] : BigInt(n));
+
 function store(reg: Reg, value: number, mask: number, min: number, max: number): void {
-  reg.value = BigInt(value);
-  reg.mask = BigInt(mask);
-  reg.umin = reg.smin = BigInt(min);
-  reg.umax = reg.smax = BigInt(max);
-  reg.u32min = reg.s32min = min;
-  reg.u32max = reg.s32max = max;
+  reg.setSmall(big(value), big(mask), big(min), big(max), min, max);
 }
 
 /** Does all of `updateBounds` when the case is this one; false, and nothing done, when not. */

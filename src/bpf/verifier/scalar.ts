@@ -3,7 +3,7 @@
  * views sharpens the others (Documentation/bpf/verifier.rst, "Register value tracking"). All functions change the
  * register in place. The precision is Linux 6.18's: register states are compared with the kernel's own log.
  */
-import { type Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX } from './reg.ts';
+import { Reg, S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX } from './reg.ts';
 import { updateSmall } from './scalar-small.ts';
 import { type Tnum, tnumCast, tnumIntersect, tnumRange, tnumStep, tnumSubregIsConst } from './tnum.ts';
 
@@ -293,6 +293,22 @@ export function zext32(reg: Reg): void {
 
 /** Cuts to `size` bytes (1, 2, 4), zero-extended: a narrow load. */
 export function coerceToSize(reg: Reg, size: number): void {
+  if (reg.isForgotten) {
+    const { precise } = reg;
+    reg.copy(UNKNOWN_BYTES[size]);
+    reg.precise = precise;
+  } else cutToSize(reg, size);
+}
+
+/** Unknown values of 1, 2 and 4 bytes: most loads. */
+const UNKNOWN_BYTES: readonly Reg[] = [0, 1, 2, 3, 4].map((size) => {
+  const reg = new Reg();
+  reg.forget();
+  if (size > 0) cutToSize(reg, size);
+  return reg;
+});
+
+function cutToSize(reg: Reg, size: number): void {
   setTnum(reg, tnumCast(reg, size));
   const mask = (1n << BigInt(size * 8)) - 1n;
   if ((reg.umin & ~mask) === (reg.umax & ~mask)) {

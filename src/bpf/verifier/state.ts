@@ -93,13 +93,10 @@ export class FuncState {
   }
 
   clone(): FuncState {
-    const f = new FuncState(
-      this.callsite,
-      this.frameno,
-      this.subprog,
-      this.regs.map((reg) => reg.clone()),
-    );
-    f.stack = this.stack.map((slot) => slot.clone());
+    const regs: Reg[] = [];
+    for (const reg of this.regs) regs.push(reg.clone());
+    const f = new FuncState(this.callsite, this.frameno, this.subprog, regs);
+    for (const slot of this.stack) f.stack.push(slot.clone());
     f.instance = this.instance;
     f.inCallback = this.inCallback;
     f.inAsyncCallback = this.inAsyncCallback;
@@ -129,6 +126,8 @@ export type Ref = {
 
 /** One step of a path that jumps, or that touches the stack: needed to walk back for precision. */
 export type Step = {
+  /** The step before it since the last recorded state: paths that part share what lies behind them. */
+  readonly before: Step | undefined;
   readonly insn: number;
   readonly prev: number;
   /** Stack slot touched by this instruction: frame and slot, -1 when none. */
@@ -158,7 +157,9 @@ export class State {
   dfsDepth = 0;
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
-  history: Step[] = [];
+  /** The last step since the state that `parent` records, and how many they are. */
+  history: Step | undefined = undefined;
+  steps = 0;
   /** Recorded states: the loop that they stand in. */
   loop: LoopVisit | undefined = undefined;
   /** No longer compared with; kept while paths go on from here. */
@@ -175,8 +176,8 @@ export class State {
 
   clone(): State {
     const s = new State();
-    s.frames = this.frames.map((f) => f.clone());
-    s.refs = this.refs.slice();
+    for (const frame of this.frames) s.frames.push(frame.clone());
+    if (this.refs.length > 0) s.refs = this.refs.slice();
     s.activeLocks = this.activeLocks;
     s.activeRcuLocks = this.activeRcuLocks;
     s.activePreemptLocks = this.activePreemptLocks;
@@ -191,7 +192,8 @@ export class State {
     s.dfsDepth = this.dfsDepth;
     s.callbackUnrollDepth = this.callbackUnrollDepth;
     s.mayGotoDepth = this.mayGotoDepth;
-    s.history = this.history.slice();
+    s.history = this.history;
+    s.steps = this.steps;
     return s;
   }
 }
