@@ -10,6 +10,7 @@ import type { Decision } from './answer.ts';
 import { type FirewallOptions, inputOf, setUp } from './set-up.ts';
 import { FALSE, LimitReached, type Node, TRUE } from './space/bdd.ts';
 import { type Box, boxesOf, boxText } from './space/boxes.ts';
+import { Care } from './space/care.ts';
 import { Chains, Natures } from './space/chains.ts';
 import { effectsAt, type Unlike, unlike } from './space/difference.ts';
 import { domainOf } from './space/domain.ts';
@@ -126,21 +127,31 @@ function findAll(
   try {
     // Limits and sets that packets fill are told apart at first; those that turn out to be reached by the same packets are the
     // same, which may show that others are.
+    const cares = new Care(space, natures, a, b);
+    let careless = false;
     for (;;) {
       for (const r of resources) r.begin();
       const next: Found[] = [];
       const chains = new Chains(natures);
       for (const world of worlds) {
+        options.progress?.(`${world.name}: aligning`);
+        const care = careless ? TRUE : cares.of(world);
         options.progress?.(`${world.name}: old rules`);
-        const before = treat(space, chains, resources[0], a, world);
+        const before = treat(space, chains, resources[0], a, world, care);
         options.progress?.(`${world.name}: new rules`);
-        const after = treat(space, chains, resources[1], b, world);
+        const after = treat(space, chains, resources[1], b, world, care);
         options.progress?.(`${world.name}: comparing`);
-        next.push({ world, old: before, new: after, unlike: unlike(space, before, after) });
+        next.push({ world, old: before, new: after, unlike: unlike(space, before, after, care) });
         if (resources[0].size === 0 && resources[1].size === 0) found = next;
       }
       found = next;
-      if (!Resources.match(space, resources[0], resources[1])) return { found };
+      if (Resources.match(space, resources[0], resources[1])) {
+        found = [];
+        continue;
+      }
+      // A limit that is not the same on both sides may answer differently to packets that no changed rule is about.
+      if (careless || (!resources[0].unmatched && !resources[1].unmatched)) return { found };
+      careless = true;
       found = [];
     }
   } catch (error) {

@@ -164,7 +164,7 @@ export class Chains {
   evaluate(place: Place, chain: Chain, state: State, entry: Node): ChainResult {
     const pure = this.#natures.chainIsPure(chain) && this.watcher === undefined;
     const { pf, l3, hook, iif, oif, path, tracked } = place;
-    const where = `${pf} ${l3} ${hook} ${iif} ${oif} ${path} ${tracked === undefined ? '' : this.#stateId(tracked)}`;
+    const where = `${place.care} ${place.side.name} ${pf} ${l3} ${hook} ${iif} ${oif} ${path} ${tracked === undefined ? '' : this.#stateId(tracked)}`;
     const key = `${this.#idOf(chain)} ${where} ${this.#stateId(state)} ${pure ? '' : entry}`;
     const known = this.watcher === undefined && pure ? this.#memo.get(key) : undefined;
     if (known !== undefined) return known;

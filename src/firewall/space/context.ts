@@ -1,7 +1,7 @@
 /** Where rules are evaluated: the place on a packet's way, and one rule's run over all packets at once. */
 import type { Chain } from '../../netfilter/nft/model.ts';
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../../wire/uapi/netfilter.ts';
-import { FALSE, type Node, TRUE } from './bdd.ts';
+import { FALSE, type Node } from './bdd.ts';
 import type { State } from './fields.ts';
 import type { Resources } from './resources.ts';
 import type { Side } from './side.ts';
@@ -16,6 +16,8 @@ export type Place = {
   readonly space: Space;
   readonly side: Side;
   readonly resources: Resources;
+  /** Packets that the answer is about; of others nothing need be right. */
+  readonly care: Node;
   /** "ip forward": for keys and texts. */
   readonly world: string;
   readonly path: Path;
@@ -45,9 +47,9 @@ export class RuleRun {
   readonly active: Node;
   state: State;
   /** Packets that the rule matched so far. */
-  match: Node = TRUE;
+  match: Node;
   decision: Node;
-  readonly #registers: (Node | undefined)[] = [];
+  readonly #registers: Int32Array = new Int32Array(640).fill(-1);
 
   constructor(place: Place, chain: Chain, state: State, active: Node) {
     this.place = place;
@@ -56,6 +58,7 @@ export class RuleRun {
     this.state = state;
     this.active = active;
     this.decision = place.space.none;
+    this.match = place.care;
   }
 
   /** The rule goes on for these packets only. */
@@ -87,7 +90,7 @@ export class RuleRun {
   read(at: number, bytes: number): Node[] {
     return Array.from({ length: bytes * 8 }, (_, i) => {
       const bit = this.#registers[at * 8 + i];
-      if (bit !== undefined) return bit;
+      if (bit >= 0) return bit;
       return this.space.opaqueFlag(
         `register ${this.place.side.name} ${this.space.intern(this.chain.name)} ${at * 8 + i}`,
         'a register that nothing wrote',

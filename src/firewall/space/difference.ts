@@ -41,7 +41,9 @@ function unlikeBits(space: Space, within: Node, a: State, b: State, levels: Iter
 /** Bookkeeping that nobody sees when everything else is equal. */
 const HIDDEN = /^(?:[sd]nat done|ct status)$/;
 
-export function unlike(space: Space, a: Treatment, b: Treatment): Unlike[] {
+/** What is unlike about the packets in `care`. */
+export function unlike(space: Space, a: Treatment, b: Treatment, care: Node): Unlike[] {
+  if (care === FALSE) return [];
   const { bdd, accept } = space;
   const pairs: [Node, Node][] = [];
   const joined = bdd.apply(a.outcome, b.outcome, (x, y) => {
@@ -51,7 +53,8 @@ export function unlike(space: Space, a: Treatment, b: Treatment): Unlike[] {
   });
   const out: Unlike[] = [];
   pairs.forEach(([x, y], n) => {
-    const node = bdd.is(joined, space.local(n));
+    const node = bdd.and(care, bdd.is(joined, space.local(n)));
+    if (node === FALSE) return;
     const [from, to] = [space.label(x), space.label(y)];
     if (x !== y) {
       out.push({ old: from, new: to, node });

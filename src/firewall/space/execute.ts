@@ -4,6 +4,7 @@
  */
 import { PKT_LOCAL, PKT_TRACE } from '../../core/slab.ts';
 import type { TraceEvent } from '../../core/trace.ts';
+import type { Conn } from '../../netfilter/conntrack/entry.ts';
 import { checksum } from '../../wire/checksum.ts';
 import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6 } from '../../wire/ethernet.ts';
 import * as N from '../../wire/uapi/netfilter.ts';
@@ -52,12 +53,11 @@ export function execute(side: Side, world: World, witness: Witness): Executed {
   host.conntrack.flush();
   const first = host.hooks.list(world.pf, world.path === 'output' ? 3 : 0);
   const tracks = first.some((e) => e.name === 'conntrack');
-  if (
-    tracks &&
-    (witness.state === 'established' || witness.state === 'related') &&
-    !openConnection(side, world, witness, iif, oif)
-  )
-    unlike = 'no such connection can be opened';
+  let opened: Conn | undefined;
+  if (tracks && (witness.state === 'established' || witness.state === 'related')) {
+    opened = openConnection(side, world, witness, iif, oif);
+    if (opened === undefined) unlike = 'no such connection can be opened';
+  }
   const p = makePacket(side, witness, protocol, world.path === 'output');
   if (p < 0)
     return {
@@ -99,7 +99,7 @@ export function execute(side: Side, world: World, witness: Witness): Executed {
     mark = slab.mark(p);
     ctMark = host.conntrack.of(p)?.mark ?? 0;
     slab.free(p);
-  }
+  } else if (opened?.live) ctMark = opened.mark;
   // What the host wants to say about it goes nowhere.
   host.world.runFor(0);
   host.conntrack.flush();
@@ -132,7 +132,7 @@ function makePacket(side: Side, witness: Witness, protocol: number, local: boole
 }
 
 /** Opens the connection that an established packet belongs to: tracking sees both directions, rules see nothing. */
-function openConnection(side: Side, world: World, witness: Witness, iif: number, oif: number): boolean {
+function openConnection(side: Side, world: World, witness: Witness, iif: number, oif: number): Conn | undefined {
   const { host } = side.machine;
   const { conntrack } = host;
   const { slab } = host.world;
@@ -145,26 +145,26 @@ function openConnection(side: Side, world: World, witness: Witness, iif: number,
   const sequence = protocol === 6 ? dv.getUint32(at + 4) : 0;
   const ack = protocol === 6 ? dv.getUint32(at + 8) : 0;
   /** One packet of the handshake; `back`: against the direction of the witness. */
-  const send = (back: boolean, flags: number, seq: number, acked: number): number => {
+  const send = (back: boolean, flags: number, seq: number, acked: number): Conn | undefined => {
     const p = makePacket(
       side,
       { ...witness, bytes: turned(witness.bytes, at, six, protocol, back, flags, seq, acked) },
       six ? ETH_P_IPV6 : ETH_P_IP,
       local,
     );
-    if (p < 0) return 0;
-    if (conntrack.in(p, state) !== N.NF_ACCEPT) return 0;
-    if (conntrack.confirm(p, { ...state, hook: 4 }) !== N.NF_ACCEPT) return 0;
+    if (p < 0) return undefined;
+    if (conntrack.in(p, state) !== N.NF_ACCEPT) return undefined;
+    if (conntrack.confirm(p, { ...state, hook: 4 }) !== N.NF_ACCEPT) return undefined;
     const entry = conntrack.of(p);
     if (entry !== undefined) entry.mark = witness.ctMark;
     slab.free(p);
-    return entry === undefined ? 0 : 1;
+    return entry;
   };
   const reply = witness.reply;
   // The opener's numbers are the witness's when it goes in the original direction.
   const [mine, theirs] = reply ? [ack, sequence] : [sequence, ack];
-  if (!send(reply, 2, mine - 1, 0) || !send(!reply, 0x12, theirs - 1, mine)) return false;
-  return protocol !== 6 || send(reply, 0x10, mine, theirs) === 1;
+  if (!send(reply, 2, mine - 1, 0) || !send(!reply, 0x12, theirs - 1, mine)) return undefined;
+  return send(reply, 0x10, mine, theirs);
 }
 
 function turned(

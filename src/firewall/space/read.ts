@@ -24,8 +24,7 @@ function registerAt(reg: number): number {
 export class ExprData {
   readonly name: string;
   readonly attrs: ReadonlyMap<number, Attr>;
-  /** The dump as text: equal for expressions that say the same. */
-  readonly key: string;
+  readonly #bytes: Uint8Array;
 
   constructor(expr: Expr) {
     this.name = expr.name;
@@ -33,7 +32,12 @@ export class ExprData {
     expr.dump?.(w, false);
     const bytes = w.finish();
     this.attrs = attrMap(bytes);
-    this.key = `${expr.name} ${hex(bytes)}`;
+    this.#bytes = bytes;
+  }
+
+  /** The dump as text: equal for expressions that say the same. */
+  get key(): string {
+    return `${this.name} ${hex(this.#bytes)}`;
   }
 
   has(type: number): boolean {

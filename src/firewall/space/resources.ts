@@ -26,6 +26,11 @@ export class Resources {
     return this.#all.size;
   }
 
+  /** Something is used that no other side shares. */
+  get unmatched(): boolean {
+    return [...this.#all.values()].some((r) => r.uses.length > 0 && r.shared === undefined);
+  }
+
   /** Forgets who used what; what is shared stays shared. */
   begin(): void {
     for (const resource of this.#all.values()) resource.uses.length = 0;

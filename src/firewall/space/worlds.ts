@@ -6,7 +6,7 @@
 import type { HookEntry } from '../../core/hook.ts';
 import type { Chain } from '../../netfilter/nft/model.ts';
 import * as N from '../../wire/uapi/netfilter.ts';
-import { FALSE, type Node, TRUE } from './bdd.ts';
+import { type Node, TRUE } from './bdd.ts';
 import type { Chains } from './chains.ts';
 import { isFirst } from './conntrack.ts';
 import type { Path, Place } from './context.ts';
@@ -32,8 +32,6 @@ export type World = {
   readonly path: Path;
   readonly stages: readonly Stage[];
 };
-
-const ETH_OTHER = 0;
 
 function ipWorlds(pf: number, name: string): World[] {
   const at = (hook: string, number: number, iif: boolean, oif: boolean): Stage => ({ hook, pf, number, iif, oif });
@@ -163,25 +161,39 @@ export type Treatment = {
   readonly routed: State;
 };
 
-export function treat(space: Space, chains: Chains, resources: Resources, side: Side, world: World): Treatment {
-  const { bdd, none, accept, ret } = space;
-  let outcome = none;
-  let state = space.fresh();
-  let tracked: State | undefined;
-  let routed: State | undefined;
-  world.stages.forEach((stage, n) => {
+/** A base chain that packets of a way meet: its place, and the packets that it is for. */
+type Met = {
+  readonly place: (tracked: State | undefined) => Place;
+  readonly chain: Chain;
+  readonly stage: Stage;
+  readonly tracked: boolean;
+};
+
+/** What packets of a way meet, in order. `onTracking`: where connection tracking sees them. */
+function metOn(
+  space: Space,
+  resources: Resources,
+  side: Side,
+  world: World,
+  care: Node,
+): (Met | 'conntrack' | 'stage')[] {
+  const out: (Met | 'conntrack' | 'stage')[] = [];
+  let seen = false;
+  for (const stage of world.stages) {
     for (const entry of entriesAt(side, stage)) {
       if (entry.kind === 'conntrack') {
-        if (stage.number === N.NF_INET_PRE_ROUTING || stage.number === N.NF_INET_LOCAL_OUT) tracked = state;
+        if (stage.number !== N.NF_INET_PRE_ROUTING && stage.number !== N.NF_INET_LOCAL_OUT) continue;
+        seen = true;
+        out.push('conntrack');
         continue;
       }
       const { chain } = entry;
-      const { base, table } = chain;
-      if (base === undefined) continue;
-      const place: Place = {
+      const { table } = chain;
+      const place = (tracked: State | undefined): Place => ({
         space,
         side,
         resources,
+        care,
         world: world.name,
         path: world.path,
         pf: stage.pf === N.NFPROTO_NETDEV && table.family === N.NFPROTO_INET ? world.l3 : stage.pf,
@@ -191,32 +203,73 @@ export function treat(space: Space, chains: Chains, resources: Resources, side: 
         iif: stage.iif,
         oif: stage.oif,
         tracked,
-      };
-      if (place.pf === ETH_OTHER) continue;
-      // Packets that the chain is for.
-      let own: Node = TRUE;
-      if (base.devices.length > 0)
-        own = space.ifaces.among(
-          stage.number === 0 || table.family === N.NFPROTO_INET ? 'iifname' : 'oifname',
-          base.devices,
-        );
-      if (table.family === N.NFPROTO_INET && stage.pf === N.NFPROTO_NETDEV && world.l3 === N.NFPROTO_ARP) own = FALSE;
-      if (base.type === 'nat') {
-        const which =
-          stage.number === N.NF_INET_POST_ROUTING || stage.number === N.NF_INET_LOCAL_IN ? 'snat done' : 'dnat done';
-        own = bdd.diff(isFirst(place, state), state.bit(space.fields.written(which).first));
-      }
-      const entryNode = bdd.and(bdd.is(outcome, none), own);
-      const result = chains.evaluate(place, chain, state, entryNode);
-      const policy = base.policy === N.NF_DROP ? space.drop : accept;
-      const verdict = bdd.map(result.decision, (t) => {
-        const decided = t === none || t === ret ? policy : t;
-        return decided === accept ? none : decided;
       });
-      outcome = bdd.override(outcome, bdd.ite(own, verdict, none), none);
-      state = result.state;
+      if (table.family === N.NFPROTO_INET && stage.pf === N.NFPROTO_NETDEV && world.l3 === N.NFPROTO_ARP) continue;
+      out.push({ place, chain, stage, tracked: seen });
     }
-    if (n === 0 || stage.hook === 'prerouting' || stage.hook === 'output') routed = state;
-  });
+    out.push('stage');
+  }
+  return out;
+}
+
+/** The places of the base chains that packets of a way meet, for packets that nothing has changed. */
+export function placesOf(space: Space, resources: Resources, side: Side, world: World): Place[] {
+  return metOn(space, resources, side, world, TRUE).flatMap((met) =>
+    typeof met === 'string' ? [] : [met.place(met.tracked ? space.fresh() : undefined)],
+  );
+}
+
+/** What a ruleset makes of the packets of a way that are in `care`; nothing is said of others. */
+export function treat(
+  space: Space,
+  chains: Chains,
+  resources: Resources,
+  side: Side,
+  world: World,
+  care: Node = TRUE,
+): Treatment {
+  const { bdd, none, accept, ret } = space;
+  let outcome = none;
+  let state = space.fresh();
+  let tracked: State | undefined;
+  let routed: State | undefined;
+  let n = 0;
+  for (const met of metOn(space, resources, side, world, care)) {
+    if (met === 'conntrack') {
+      tracked = state;
+      continue;
+    }
+    if (met === 'stage') {
+      const { hook } = world.stages[n];
+      if (n === 0 || hook === 'prerouting' || hook === 'output') routed = state;
+      n++;
+      continue;
+    }
+    const { chain, stage } = met;
+    const { base, table } = chain;
+    if (base === undefined) continue;
+    const place = met.place(tracked);
+    // Packets that the chain is for.
+    let own: Node = TRUE;
+    if (base.devices.length > 0)
+      own = space.ifaces.among(
+        stage.number === 0 || table.family === N.NFPROTO_INET ? 'iifname' : 'oifname',
+        base.devices,
+      );
+    if (base.type === 'nat') {
+      const which =
+        stage.number === N.NF_INET_POST_ROUTING || stage.number === N.NF_INET_LOCAL_IN ? 'snat done' : 'dnat done';
+      own = bdd.diff(isFirst(place, state), state.bit(space.fields.written(which).first));
+    }
+    const entry = bdd.and(bdd.and(bdd.is(outcome, none), own), care);
+    const result = chains.evaluate(place, chain, state, entry);
+    const policy = base.policy === N.NF_DROP ? space.drop : accept;
+    const verdict = bdd.map(result.decision, (t) => {
+      const decided = t === none || t === ret ? policy : t;
+      return decided === accept ? none : decided;
+    });
+    outcome = bdd.override(outcome, bdd.ite(own, verdict, none), none);
+    state = result.state;
+  }
   return { outcome: bdd.map(outcome, (t) => (t === none ? accept : t)), state, routed: routed ?? state };
 }
