@@ -157,6 +157,8 @@ export type Plan = {
   /** Ruleset texts to run besides. */
   readonly texts?: readonly string[];
   readonly packetsPerRuleset: number;
+  /** Draws a ruleset; default `generate`. */
+  readonly make?: (random: Random) => GeneratedRuleset;
   /** Stop after so many disagreements. */
   readonly maxDisagreements?: number;
   readonly progress?: (done: number, of: number) => void;
@@ -172,7 +174,7 @@ export async function differential(peers: Peers, plan: Plan): Promise<Report> {
   for (let i = 0; i < total; i++) {
     plan.progress?.(i, total);
     const own = random.fork();
-    const ruleset = i < texts.length ? texts[i] : await loadable(kernel, generate(own));
+    const ruleset = i < texts.length ? texts[i] : await loadable(kernel, (plan.make ?? generate)(own));
     const source = new PacketSource(own);
     const frames = Array.from({ length: plan.packetsPerRuleset }, () => source.next());
     const rules = typeof ruleset === 'string' ? ruleset : render(ruleset);
