@@ -1,6 +1,6 @@
 /**
  * `npm run bench [-- NAME...] [--json]`: measures the figures of the README, or those of the names given (forwarding, hosts,
- * try, conntrack, bpf), and prints them as its table.
+ * try, conntrack, bpf, netfilter), and prints them as its table.
  */
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { conntrack } from './conntrack.ts';
 import type { Figure } from './figure.ts';
 import { forwarding } from './forwarding.ts';
 import { hosts } from './hosts.ts';
+import { netfilter } from './netfilter.ts';
 import { tryLargeFile } from './try.ts';
 
 const repository = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -19,6 +20,7 @@ const MEASURES: Readonly<Record<string, () => Figure[]>> = {
   try: () => [tryLargeFile(repository)],
   conntrack,
   bpf: () => bpf(join(repository, 'bench')),
+  netfilter: () => netfilter(join(repository, 'bench')),
 };
 
 const asked = process.argv.slice(2).filter((word) => !word.startsWith('-'));

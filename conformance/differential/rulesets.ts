@@ -176,9 +176,9 @@ function stateful(r: Random): string {
     `${proto} dport ${ports(r)} quota ${pick(r, ['', 'over '])}${100 + r.below(20_000)} bytes ${pick(r, ['accept', 'drop', 'counter'])}`,
     `numgen inc mod ${2 + r.below(9)} ${pick(r, ['0', '< 2', '!= 1', '{ 0, 1 }'])} counter ${pick(r, ['', 'drop', 'accept'])}`,
     `meta mark set numgen inc mod ${2 + r.below(5)} offset ${r.below(5)}`,
-    `${proto} dport ${ports(r)} add @dynamic { ip saddr }`,
-    `ip saddr @dynamic counter ${pick(r, ['', 'drop', 'accept'])}`,
-    `update @dynamic { ip daddr } counter`,
+    `${proto} dport ${ports(r)} add @met { ip saddr }`,
+    `ip saddr @met counter ${pick(r, ['', 'drop', 'accept'])}`,
+    `update @met { ip daddr } counter`,
     `ip saddr ${pick(r, ['', '!= '])}@hosts counter ${pick(r, ['', 'drop'])}`,
     `ip daddr @hosts ${proto} dport @services counter`,
     `ip6 saddr @hosts6 counter ${pick(r, ['', 'drop'])}`,
@@ -224,7 +224,7 @@ function list(r: Random): string[] {
 }
 
 const NAMED: readonly string[] = [
-  'set dynamic { type ipv4_addr; flags dynamic; size 1000; }',
+  'set met { type ipv4_addr; flags dynamic; size 1000; }',
   'set hosts { type ipv4_addr; elements = { 10.0.0.2, 10.0.1.2, 192.168.7.9 }; }',
   'set hosts6 { type ipv6_addr; elements = { fd00::2, fd01::77 }; }',
   'set services { type inet_service; elements = { 22, 53, 80, 443 }; }',
