@@ -44,6 +44,10 @@ export class ChainCode {
       same(old[back - 1].rules, rules, end - old[back - 1].rules.length)
     )
       end -= old[--back].rules.length;
+    if (back - front === 1 && this.#replaced(old[front], rules, at, end)) {
+      this.rules = rules;
+      return;
+    }
     const made: Segment[] = [];
     try {
       while (at < end) {
@@ -65,6 +69,25 @@ export class ChainCode {
     this.#pool.setHead(this.chain, this.segments[0]?.program.id ?? this.#empty);
     // No packet is in them: this runs between packets.
     for (const segment of old.slice(front, back)) segment.dispose();
+  }
+
+  /** One rule of a run was replaced by its like. */
+  #replaced(segment: Segment, rules: readonly Rule[], at: number, end: number): boolean {
+    if (end - at !== segment.rules.length) return false;
+    let which = -1;
+    for (let i = at; i < end; i++) {
+      if (rules[i] === segment.rules[i - at]) continue;
+      if (which >= 0) return false;
+      which = i;
+    }
+    if (which < 0 || !segment.replace(which - at, rules[which], this.#runs)) return false;
+    segment.rules = rules.slice(at, end);
+    return true;
+  }
+
+  /** A rule of the chain sets `meta nftrace`. */
+  get tracing(): boolean {
+    return this.segments.some((s) => s.tracing);
   }
 
   #next(rules: readonly Rule[], from: number, end: number): Segment {

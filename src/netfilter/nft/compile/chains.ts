@@ -12,7 +12,7 @@ import type { HookState } from '../../../core/hook.ts';
 import { META_BYTES, NO_OFFSET, PKT_NFTRACE } from '../../../core/slab.ts';
 import { Code, I32, I64, OP, WasmModule } from '../../../core/wasm.ts';
 import { NFPROTO_IPV4, NFPROTO_IPV6 } from '../../../wire/uapi/netfilter.ts';
-import { NFT_CONTINUE, NFT_META_NFTRACE } from '../../../wire/uapi/nf-tables.ts';
+import { NFT_CONTINUE } from '../../../wire/uapi/nf-tables.ts';
 import type { NetfilterHost } from '../host.ts';
 import type { Chain, Table } from '../model.ts';
 import { PktInfo } from '../pkt.ts';
@@ -35,6 +35,7 @@ class CompiledFrame implements NftEval {
   readonly regs: Regs;
   readonly pkt: PktInfo;
   readonly #chains: CompiledChains;
+  #now = -1;
   #iif = -1;
   #oif = -1;
   #iifname = '';
@@ -84,9 +85,12 @@ class CompiledFrame implements NftEval {
     words[w + (NFT_CTX.hasTransport >> 2)] = pkt.hasTransport ? 1 : 0;
     words[w + (NFT_CTX.depth >> 2)] = 0;
     words[w + (NFT_CTX.rule >> 2)] = 0;
-    const now = Math.floor(pkt.world.now) + 1;
-    words[w + (NFT_CTX.now >> 2)] = now % 0x1_0000_0000;
-    words[w + (NFT_CTX.now >> 2) + 1] = now / 0x1_0000_0000;
+    if (pkt.world.now !== this.#now) {
+      this.#now = pkt.world.now;
+      const now = Math.floor(this.#now) + 1;
+      words[w + (NFT_CTX.now >> 2)] = now % 0x1_0000_0000;
+      words[w + (NFT_CTX.now >> 2) + 1] = now / 0x1_0000_0000;
+    }
     if (names === undefined) return;
     if (pkt.iif !== this.#iif || names.deviceName(pkt.iif) !== this.#iifname) {
       this.#iif = pkt.iif;
@@ -165,7 +169,7 @@ export class CompiledChains {
 
   /** The verdict of a base chain, END_OF_CHAIN, TOO_DEEP, or INTERPRET when it is for the interpreter. */
   run(chain: Chain, p: number, state: HookState): number {
-    if (this.mode === 'off') return INTERPRET;
+    if (this.mode === 'off' || chain.rules.length === 0) return INTERPRET;
     const { world } = this.#host;
     const { table } = chain;
     if (this.#depth === 0 && this.#synced !== this.#generation()) this.#sync();
@@ -288,8 +292,7 @@ export class CompiledChains {
       if (chain.segments.some((s) => s.needsNames)) this.#names = true;
     }
     if (code.reason === '') {
-      const tracing = [...there].find((c) => setsTrace(c));
-      if (tracing !== undefined) code.reason = `chain ${tracing.name} sets meta nftrace`;
+      for (const c of code.chains.values()) if (c.tracing) code.reason = `chain ${c.chain.name} sets meta nftrace`;
     }
     for (const chain of gone) {
       chain.dispose();
@@ -317,12 +320,6 @@ export class CompiledChains {
       };
     });
   }
-}
-
-function setsTrace(chain: Chain): boolean {
-  return chain.rules.some((rule) =>
-    rule.exprs.some((e) => e.native?.op === 'meta set' && e.native.key === NFT_META_NFTRACE),
-  );
 }
 
 function reasonOf(error: unknown): string {

@@ -27,7 +27,8 @@ export type Run = {
   readonly counters: boolean;
 };
 
-function hex(bytes: Uint8Array): string {
+/** Bytes as text. */
+export function hex(bytes: Uint8Array): string {
   let out = '';
   for (let i = 0; i < bytes.length; i++) out += (bytes[i] < 16 ? '0' : '') + bytes[i].toString(16);
   return out;
@@ -99,6 +100,17 @@ export class RunFinder {
       signatures.set(i, parts.map((text, k) => (k === i ? `key ${n.from} ${n.value.length}` : text)).join('|') + tail);
     }
     return { signatures, verdict };
+  }
+
+  /** A rule may take the place of `old` in the run: everything but its key and its verdict is the same. */
+  fits(run: Run, old: Rule, rule: Rule): boolean {
+    const [a, b] = [this.#shape(old), this.#shape(rule)];
+    if (a === 'other' || b === 'other') return false;
+    // Whether the rule ends the chain decides what duplicates mean: it is to stay so.
+    return (
+      a.signatures.get(run.at) === b.signatures.get(run.at) &&
+      (a.verdict === NFT_CONTINUE) === (b.verdict === NFT_CONTINUE)
+    );
   }
 
   /** The longest run that begins with rule `from`, if it is long enough. */

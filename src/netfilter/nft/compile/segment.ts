@@ -10,6 +10,7 @@ import { BPF_PROG_TYPE_NFT_CHAIN } from '../../../bpf/progtype/nft-chain.ts';
 import { valuesOf } from '../../../bpf/runtime/machine.ts';
 import type { LoadedProgram } from '../../../bpf/system.ts';
 import { BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED, BPF_MAP_TYPE_HASH } from '../../../wire/uapi/bpf.ts';
+import { NFT_META_NFTRACE } from '../../../wire/uapi/nf-tables.ts';
 import type { Expr } from '../expr.ts';
 import type { Chain, Rule } from '../model.ts';
 import type { NftSet } from '../set/set.ts';
@@ -17,15 +18,39 @@ import type { State } from '../state.ts';
 import { plainMap, type Words } from './arena.ts';
 import type { Pool } from './pool.ts';
 import { KFUNCS, RuleWriter } from './rule-writer.ts';
-import { RECORD_BYTES, type Run, runKey, runVerdict } from './runs.ts';
+import { hex, RECORD_BYTES, type Run, type RunFinder, runKey, runVerdict } from './runs.ts';
+
+/** A run as its maps have it. */
+type RunData = {
+  readonly run: Run;
+  readonly index: BpfMap;
+  /** Address of the records. */
+  readonly base: number;
+  readonly keys: string[];
+  readonly rules: Rule[];
+};
+
+function setNumber(index: BpfMap, key: Uint8Array, n: number, flags = 0): void {
+  const number = new Uint8Array(4);
+  new DataView(number.buffer).setUint32(0, n, true);
+  index.userUpdate(key, number, flags);
+}
+
+function counterOf(rule: Rule): State {
+  const native = rule.exprs.find((e) => e.native?.op === 'counter')?.native;
+  if (native?.op !== 'counter') throw new NotCompiled('a run without its counters');
+  return native.state;
+}
 
 export class Segment {
-  readonly rules: readonly Rule[];
+  rules: readonly Rule[];
   readonly program: LoadedProgram;
   /** Where the number of the next program lies. */
   readonly link: Words;
   /** Has conditions on interface names. */
   needsNames = false;
+  /** A rule sets `meta nftrace`. */
+  readonly tracing: boolean;
   /** Expressions that are called, for those who ask what is not compiled. */
   readonly called: Set<string> = new Set();
   readonly #pool: Pool;
@@ -36,11 +61,15 @@ export class Segment {
   /** Counters in records: where each lies. */
   readonly #records: { readonly state: State; readonly address: number }[] = [];
   readonly #own: BpfMap[] = [];
+  #data: RunData | undefined;
 
   /** Throws NotCompiled; then nothing is kept. */
   constructor(pool: Pool, chain: Chain, rules: readonly Rule[], run: Run | undefined) {
     this.#pool = pool;
     this.rules = rules;
+    this.tracing = rules.some((rule) =>
+      rule.exprs.some((e) => e.native?.op === 'meta set' && e.native.key === NFT_META_NFTRACE),
+    );
     this.link = pool.arena.take();
     try {
       const writer = new RuleWriter(
@@ -127,27 +156,24 @@ export class Segment {
       type: BPF_MAP_TYPE_HASH,
       keySize,
       valueSize: 4,
-      maxEntries: rules.length,
+      // One more, for a replacement that comes in before the old key goes.
+      maxEntries: rules.length + 1,
       flags: BPF_F_NO_PREALLOC | BPF_F_ZERO_SEED,
     });
     this.#own.push(index);
     const base = valuesOf(system.machine, records);
-    const number = new Uint8Array(4);
-    const dv = new DataView(number.buffer);
+    this.#data = { run, index, base, keys: rules.map((rule) => hex(runKey(rule, at))), rules: [...rules] };
     rules.forEach((rule, i) => {
       const record = base + i * RECORD_BYTES;
       slab.dv.setInt32(record + 16, runVerdict(rule), true);
       slab.dv.setUint32(record + 20, rule.handle, true);
       if (counters) {
-        const counter = rule.exprs.find((e) => e.native?.op === 'counter')?.native;
-        if (counter?.op === 'counter') {
-          counter.state.share(slab.words, record);
-          this.#records.push({ state: counter.state, address: record });
-        }
+        const state = counterOf(rule);
+        state.share(slab.words, record);
+        this.#records.push({ state, address: record });
       }
       // BPF_NOEXIST: the first rule with a value is the one that decides.
-      dv.setUint32(0, i, true);
-      index.userUpdate(runKey(rule, at), number, 1);
+      setNumber(index, runKey(rule, at), i, 1);
     });
     const [first] = rules;
     const key = first.exprs[at].native as { readonly from: number; readonly value: Uint8Array };
@@ -162,6 +188,45 @@ export class Segment {
     writer.find(this.#index(index));
     writer.record(this.#index(records), rules.length, counters);
     writer.end();
+  }
+
+  /**
+   * Puts another rule of the same kind in the place of one of a run, without a new program; false when that cannot be done.
+   * No packet is in the program.
+   */
+  replace(at: number, rule: Rule, runs: RunFinder): boolean {
+    const data = this.#data;
+    if (data === undefined || !runs.fits(data.run, data.rules[at], rule)) return false;
+    const { keys, index, base, run } = data;
+    const key = hex(runKey(rule, run.at));
+    const others = keys.indexOf(key);
+    // A rule without a verdict must be the only one with its key.
+    if (others >= 0 && others !== at) return false;
+    const old = keys[at];
+    const { slab } = this.#pool.system.machine;
+    if (old !== key) {
+      const first = keys.indexOf(old);
+      keys[at] = key;
+      if (first === at) {
+        const next = keys.indexOf(old);
+        if (next >= 0) setNumber(index, runKey(data.rules[next], run.at), next);
+        else index.userDelete(runKey(data.rules[at], run.at));
+      }
+      setNumber(index, runKey(rule, run.at), at);
+    }
+    const record = base + at * RECORD_BYTES;
+    slab.dv.setInt32(record + 16, runVerdict(rule), true);
+    slab.dv.setUint32(record + 20, rule.handle, true);
+    if (run.counters) {
+      const known = this.#records[at];
+      known.state.unshare(record);
+      slab.u8.fill(0, record, record + 16);
+      const state = counterOf(rule);
+      state.share(slab.words, record);
+      this.#records[at] = { state, address: record };
+    }
+    data.rules[at] = rule;
+    return true;
   }
 
   dispose(): void {

@@ -18,6 +18,7 @@ export const immediate: ExprKind = {
     if (isVerdictRegister(dreg)) {
       if (!isVerdict(data)) throw new KernelError(EINVAL, undefined, data.offset);
       const verdict = readVerdict(data, ctx);
+      const { chain } = verdict;
       return {
         name: 'immediate',
         native: { op: 'verdict', verdict },
@@ -31,15 +32,12 @@ export const immediate: ExprKind = {
         },
         destroy(undo) {
           releaseVerdict(verdict, undo);
-          const { chain } = verdict;
           if (chain === undefined || (chain.flags & NFT_CHAIN_BINDING) === 0 || undo === noUndo) return;
           // A chain written inside the rule goes with it.
           for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(undo);
           takeOut(chain.table.chains, chain.name, undo);
         },
-        *targets() {
-          if (verdict.chain) yield verdict.chain;
-        },
+        targets: chain === undefined ? undefined : () => [chain],
       };
     }
     const value = readValue(data);
