@@ -25,6 +25,7 @@ const SUITES: Readonly<Record<string, string>> = {
   'conntrack-sequences': './conntrack-sequences.js',
   'conntrack-cli': './conntrack-cli.js',
   'nft-py': './nft-py.js',
+  'nft-dumps': './nft-dumps.js',
   'iptables-txlate': './iptables-txlate.js',
   cbpf: './ebpf-cbpf.js',
   matrices: './ebpf-matrices.js',

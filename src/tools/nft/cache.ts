@@ -466,7 +466,7 @@ export function readSet(family: Family, table: string, a: Attrs, lists: () => At
     objType !== undefined
       ? (OBJECT_WORDS[objType] ?? 'unknown')
       : dataWritten && keyWritten
-        ? dataWritten.map((part) => part.text).join(' . ')
+        ? `${dataInterval ? 'interval ' : ''}${dataWritten.map((part) => part.text).join(' . ')}`
         : dataType && `${dataInterval ? 'interval ' : ''}${dataType.name}`;
   return {
     kind: 'setdecl',

@@ -10,6 +10,7 @@ import type { NetlinkTransport } from '../../wire/netlink/message.ts';
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
 import type { Command, Family } from './ast.ts';
+import type { Release } from './datatype.ts';
 import { dynamicSets } from './dynamic-sets.ts';
 import { readJsonCommands } from './json/read-command.ts';
 import type { Json } from './json/types.ts';
@@ -27,6 +28,8 @@ export type NftIo = {
   /** Names of the files in a folder, for `include "dir/*.nft"`. */
   readonly listDir?: (path: string) => readonly string[];
   readonly stdin?: string;
+  /** The release of nftables whose listings are wanted. */
+  readonly release?: Release;
 };
 
 /** Where a rule that was added came from. */
@@ -201,7 +204,10 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
 }
 
 function read(command: Command, io: NftIo, options: ScriptOptions): string {
-  return runList(command, io.netlink.open(12), hostNames(io.netlink, reader(io)), options.flags ?? {});
+  return runList(command, io.netlink.open(12), hostNames(io.netlink, reader(io)), {
+    ...options.flags,
+    ...(io.release && { release: io.release }),
+  });
 }
 
 function asError(error: unknown): NftError {

@@ -54,6 +54,7 @@ function listOptions(flags: Partial<Flags>, names: Names): ListOptions {
   return {
     ...(names.ifName && { ifName: names.ifName }),
     handles: flags.handles === true,
+    ...(flags.release && { release: flags.release }),
     stateless: flags.stateless === true,
     terse: flags.terse === true,
     services: flags.services === true && flags.numeric !== true,

@@ -1,6 +1,9 @@
 /** The command line of nft(8). */
 
+import type { Release } from './datatype.ts';
 export type Flags = {
+  /** Listings as this release has them. */
+  readonly release?: Release;
   readonly json: boolean;
   readonly handles: boolean;
   readonly stateless: boolean;

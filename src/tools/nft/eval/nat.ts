@@ -112,7 +112,8 @@ export function evaluateNat(ctx: Context, stmt: NatStmt): Stmt {
       fail(stmt, 'transport protocol mapping is only valid after transport protocol match');
   }
   if (port !== undefined) {
-    if (ctx.protocols[BASE_TRANSPORT].desc === undefined && !hasTransport(stmt.addr))
+    const looked = hasTransport(stmt.addr) || hasTransport(stmt.proto);
+    if (ctx.protocols[BASE_TRANSPORT].desc === undefined && !looked)
       fail(port, 'transport protocol mapping is only valid after transport protocol match');
     port = toByteOrder(argument(ctx, port, portExpect), 'big');
     flags |= 2;

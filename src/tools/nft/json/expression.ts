@@ -216,7 +216,8 @@ export function jsonElement(e: ElementExpr, options: JsonContext): Json {
     ...(e.timeout && { timeout: Math.floor(e.timeout / 1000) }),
     ...expires,
     ...(e.comment !== undefined && { comment: e.comment }),
-    ...Object.assign({}, ...(e.stmts ?? []).map((s) => options.statement(s, options))),
+    // Of several statements the first one is shown.
+    ...((e.stmts?.[0] ? options.statement(e.stmts[0], options) : {}) as JsonObject),
   };
   const key: Json = Object.keys(extras).length === 0 ? value : { elem: { val: value, ...extras } };
   return e.data === undefined ? key : [key, jsonExpr(e.data, options)];

@@ -43,6 +43,9 @@ export function jsonRuleset(
   const out: Json[] = [METAINFO];
   for (const table of ruleset.tables) {
     if (parts.tables) out.push(tableJson(table));
+    const chains = table.chains.filter((chain) => !(chain.flags & U.NFT_CHAIN_BINDING));
+    const chainsFirst = list.release === '1.1.0';
+    if (chainsFirst) for (const chain of chains) out.push(chainJson(table, chain));
     for (const object of table.objects) out.push(objectJson(table, object, options));
     for (const set of table.sets) if (!(set.flags & U.NFT_SET_ANONYMOUS)) out.push(setJson(table, set, options));
     for (const flowtable of table.flowtables) {
@@ -60,8 +63,7 @@ export function jsonRuleset(
         },
       });
     }
-    const chains = table.chains.filter((chain) => !(chain.flags & U.NFT_CHAIN_BINDING));
-    for (const chain of chains) out.push(chainJson(table, chain));
+    if (!chainsFirst) for (const chain of chains) out.push(chainJson(table, chain));
     if (parts.rules) for (const chain of chains) for (const rule of chain.rules) out.push(ruleJson(rule, options));
   }
   return out;
@@ -109,10 +111,12 @@ const SET_FLAGS: readonly (readonly [number, string])[] = [
   [U.NFT_SET_CONSTANT, 'constant'],
   [U.NFT_SET_INTERVAL, 'interval'],
   [U.NFT_SET_TIMEOUT, 'timeout'],
+  [U.NFT_SET_EVAL, 'dynamic'],
 ];
 
 function setJson(table: TableView, set: SetEntry, options: JsonContext): Json {
-  const flags = SET_FLAGS.filter(([bit]) => set.flags & bit).map(([, name]) => name);
+  const known = options.release === '1.1.0' ? SET_FLAGS : SET_FLAGS.filter(([bit]) => bit !== U.NFT_SET_EVAL);
+  const flags = known.filter(([bit]) => set.flags & bit).map(([, name]) => name);
   const data = set.objType !== undefined ? (set.dataText ?? '') : set.dataType;
   const map =
     data === undefined ? undefined : typeof data === 'string' ? data : data === verdictType ? 'verdict' : data.name;
@@ -129,6 +133,7 @@ function setJson(table: TableView, set: SetEntry, options: JsonContext): Json {
       ...(!(set.flags & U.NFT_SET_CONSTANT) && set.policy === U.NFT_SET_POL_MEMORY && { policy: 'memory' }),
       ...(!(set.flags & U.NFT_SET_CONSTANT) && set.size !== undefined && { size: set.size }),
       ...(flags.length > 0 && { flags }),
+      ...(set.autoMerge && options.release === '1.1.0' && { 'auto-merge': true }),
       ...(set.timeout !== undefined && { timeout: Math.floor(set.timeout / 1000) }),
       ...(set.gcInterval !== undefined && { 'gc-interval': Math.floor(set.gcInterval / 1000) }),
       ...(!options.terse && set.elementList.length > 0 && { elem: set.elementList.map(member) }),
@@ -149,7 +154,9 @@ function specJson(spec: ObjectSpec): JsonObject {
     case 'quota':
       return { bytes: Number(spec.bytes), used: Number(spec.used), inv: spec.over };
     case 'limit':
-      return jsonLimit(spec.limit);
+      if (spec.limit.burst > 0) return jsonLimit(spec.limit);
+      // Objects say nothing of a burst that is not there.
+      return (({ burst: _, burst_unit: __, ...rest }: JsonObject): JsonObject => rest)(jsonLimit(spec.limit));
     case 'ct helper':
       return { type: spec.helper, protocol: protocolName(spec.l4proto), l3proto: l3(spec.l3proto) };
     case 'ct timeout':

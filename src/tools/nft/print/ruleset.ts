@@ -211,11 +211,13 @@ function objectLines(spec: ObjectSpec, options: ListOptions): string[] {
       return [`${spec.over ? 'over ' : ''}${bytes(spec.bytes)}${used}`];
     }
     case 'limit':
-      return [limit(spec.limit, options).replace(/^limit /, '')];
+      return [limit(spec.limit, {}).replace(/^limit /, '')];
     case 'ct helper':
       return [`type "${spec.helper}" protocol ${protocolName(spec.l4proto)}`, l3(spec.l3proto)];
     case 'ct timeout': {
-      const policy = spec.policy.map(([state, seconds]) => `${state} : ${seconds}`).join(', ');
+      const time = (seconds: number): string =>
+        options.release === '1.1.0' ? formatTime(BigInt(seconds) * 1000n) : String(seconds);
+      const policy = spec.policy.map(([state, seconds]) => `${state} : ${time(seconds)}`).join(', ');
       return [
         `protocol ${protocolName(spec.l4proto)}`,
         l3(spec.l3proto),
