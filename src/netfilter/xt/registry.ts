@@ -4,7 +4,7 @@
  */
 import { EINVAL, ENOENT, KernelError } from '../../core/errno.ts';
 import { getString } from '../../wire/netlink/attr.ts';
-import { NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../wire/uapi/netfilter.ts';
+import { NF_DROP, NFPROTO_ARP, NFPROTO_BRIDGE } from '../../wire/uapi/netfilter.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import { type Expr, type ExprKind, type InitContext, need, u32Attr } from '../nft/expr.ts';
 import {
@@ -32,7 +32,10 @@ function lookup<T extends { readonly revision: number; readonly family?: number 
   revision: number,
   family: number,
 ): T | undefined {
-  return list?.find((ext) => ext.revision === revision && (ext.family === undefined || ext.family === family));
+  const fits = (ext: T): boolean => ext.revision === revision;
+  // An extension of the family's own goes before one for all.
+  const own = list?.find((ext) => fits(ext) && ext.family === family);
+  return own ?? list?.find((ext) => fits(ext) && ext.family === undefined);
 }
 
 /** A match by name, revision and family; undefined when the kernel has none. */
@@ -50,6 +53,9 @@ export function bestRevision(target: boolean, name: string, family: number): num
   for (const ext of list) if (ext.family === undefined || ext.family === family) best = Math.max(best, ext.revision);
   return best;
 }
+
+/** Extensions that look at nothing in the packet, and so also work on frames and ARP. */
+const ANY_FRAME: ReadonlySet<string> = new Set(['MARK', 'CLASSIFY', 'mark', 'limit', 'comment', 'statistic']);
 
 function context(ctx: InitContext): XtContext {
   return {
@@ -75,9 +81,8 @@ function prepare<F extends (...args: never[]) => unknown>(
   info: Uint8Array,
   ctx: InitContext,
 ): Prepared<F> {
-  if (ctx.family !== NFPROTO_IPV4 && ctx.family !== NFPROTO_IPV6 && ctx.family !== NFPROTO_INET)
-    throw new KernelError(ENOENT, 'netloom supports xt extensions in the families ip and ip6 only');
-  if (ext === undefined || ctx.xt.absent.has(name))
+  const link = ctx.family === NFPROTO_ARP || ctx.family === NFPROTO_BRIDGE;
+  if (ext === undefined || ctx.xt.absent.has(name) || (link && ext.family !== ctx.family && !ANY_FRAME.has(name)))
     throw new KernelError(ENOENT, `netloom does not have xt extension ${name} revision ${revision}`);
   const state = ext.codec.decode(info);
   if (state === undefined || info.length !== ext.codec.size) throw new KernelError(EINVAL);

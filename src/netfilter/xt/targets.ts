@@ -1,6 +1,7 @@
 /** All targets of the kernel's half. */
 import type { XtTarget } from './extension.ts';
 import { SET } from './match/set.ts';
+import { ARP_MANGLE } from './target/arp.ts';
 import { CONNMARK, CT_TARGETS } from './target/ct.ts';
 import { DSCP, HL, TCPMSS, TOS, TTL } from './target/header.ts';
 import { HMARK } from './target/hmark.ts';
@@ -13,6 +14,7 @@ import { IDLETIMER, LED, RATEEST } from './target/timers.ts';
 import { AUDIT, CHECKSUM, CLASSIFY, LOG, MARK, NFLOG, NFQUEUE, REJECT4, REJECT6 } from './target/verdict.ts';
 
 export const TARGETS: readonly XtTarget<object>[] = [
+  ARP_MANGLE,
   AUDIT,
   CONNSECMARK,
   DNPT,

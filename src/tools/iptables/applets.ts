@@ -1,6 +1,8 @@
 /** The programs of iptables by the names under which they are installed. */
 import type { Tool } from '../io.ts';
 import { type Face, faceOf, makeIptables } from './iptables.ts';
+import { arptables } from './link/arptables.ts';
+import { linkCommand, linkRestore, linkSave } from './link/program.ts';
 import { makeRestore } from './restore.ts';
 import { makeSave } from './save.ts';
 
@@ -13,6 +15,9 @@ const PROGRAMS: Readonly<Record<string, Make>> = {
   'ip6tables-save': (face) => makeSave('ip6tables-save', 6, face),
   'iptables-restore': (face) => makeRestore('iptables-restore', 4, face),
   'ip6tables-restore': (face) => makeRestore('ip6tables-restore', 6, face),
+  arptables: (face) => linkCommand(arptables, face),
+  'arptables-save': (face) => linkSave(arptables, face),
+  'arptables-restore': (face) => linkRestore(arptables, face),
 };
 
 /**

@@ -300,7 +300,8 @@ function execute(session: Session, cmd: Command, origin?: Origin): string {
       if (chain === undefined) throw commandFailed(NO_CHAIN);
       const name = cmd.newName ?? '';
       if (session.chain(cmd.table, name)) throw commandFailed('File exists.');
-      if (findExtension('target', name, session.family)) throw problem('chain name may not clash with target name\n');
+      if (findExtension('target', name, session.dialect.nfproto === 2 ? 4 : 6))
+        throw problem('chain name may not clash with target name\n');
       session.renameChain(cmd.table, chain, name);
       return '';
     }

@@ -6,7 +6,7 @@ import type { Tool, ToolIo, ToolResult } from '../io.ts';
 import { parseArgs } from './args.ts';
 import { runCommand } from './commands.ts';
 import { IptablesError, OTHER_PROBLEM, PARAMETER_PROBLEM, RESOURCE_PROBLEM } from './errors.ts';
-import { Session } from './session.ts';
+import { ipDialect, Session } from './session.ts';
 
 /** Which iptables a tool is: its release, and the face it shows. */
 export type Face = {
@@ -96,7 +96,7 @@ export function makeIptables(program: 'iptables' | 'ip6tables', family: 4 | 6, f
   return (argv, io): ToolResult => {
     let stderr = '';
     try {
-      const session = new Session(io.netlink.open(NETLINK_NETFILTER), family);
+      const session = new Session(io.netlink.open(NETLINK_NETFILTER), ipDialect(family));
       const cmd = parseArgs(argv, {
         family,
         sets: session.sets,

@@ -9,7 +9,7 @@ import { builtIn } from './built-in.ts';
 import { runCommand, shownChains } from './commands.ts';
 import { IptablesError, OTHER_PROBLEM, PARAMETER_PROBLEM, problem } from './errors.ts';
 import { DEFAULT_FACE, errorText, type Face, idLookup } from './iptables.ts';
-import { Session } from './session.ts';
+import { ipDialect, Session } from './session.ts';
 
 /** A rule that was loaded: where it is in the kernel and where it stands in the file. */
 export type LoadedRule = {
@@ -111,7 +111,7 @@ class Restore {
     this.#o = o;
     this.#family = o.family ?? 4;
     this.#program = this.#family === 4 ? 'iptables-restore' : 'ip6tables-restore';
-    this.#session = new Session(o.io.netlink.open(NETLINK_NETFILTER), this.#family, o.handles ?? true);
+    this.#session = new Session(o.io.netlink.open(NETLINK_NETFILTER), ipDialect(this.#family), o.handles ?? true);
     this.#parse = {
       family: this.#family,
       restore: true,

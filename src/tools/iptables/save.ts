@@ -6,7 +6,7 @@ import { isBuiltIn, policyName, shownChains } from './commands.ts';
 import { IptablesError } from './errors.ts';
 import { DEFAULT_FACE, errorText, type Face } from './iptables.ts';
 import { ruleText } from './save-text.ts';
-import { Session } from './session.ts';
+import { ipDialect, Session } from './session.ts';
 
 function tableText(session: Session, table: string, counters: boolean): string {
   const chains = shownChains(session, table).filter((c) => c.base === undefined || isBuiltIn(table, c));
@@ -30,7 +30,7 @@ export function saveText(
   family: 4 | 6,
   options: { table?: string; counters?: boolean } = {},
 ): string {
-  const session = new Session(io.netlink.open(NETLINK_NETFILTER), family);
+  const session = new Session(io.netlink.open(NETLINK_NETFILTER), ipDialect(family));
   const there = session.tables();
   const names = options.table === undefined ? TABLE_ORDER.filter((name) => there.get(name)?.exists) : [options.table];
   return names.map((name) => tableText(session, name, options.counters ?? false)).join('');

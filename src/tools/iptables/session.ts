@@ -20,9 +20,11 @@ import {
 } from '../../wire/uapi/netlink.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
+import type { KernelExpr } from '../nft/expr/types.ts';
 import { type BuiltInChain, builtIn } from './built-in.ts';
 import { readExpressions, writeExpressions } from './codec.ts';
 import { IptablesError, OTHER_PROBLEM, RESOURCE_PROBLEM } from './errors.ts';
+import type { Use } from './extension.ts';
 import { fromKernel } from './from-kernel.ts';
 import type { Rule } from './rule.ts';
 import { type SetNames, setNames } from './set-names.ts';
@@ -32,14 +34,14 @@ import { toKernel } from './to-kernel.ts';
 export type Origin = { readonly line: number; readonly text: string };
 
 /** A rule known to the kernel (it has a handle) or waiting in the batch. */
-export type Held = {
-  rule: Rule;
+export type Held<R = Rule> = {
+  rule: R;
   handle: bigint | undefined;
   /** NFTA_RULE_ID, given when something else in the batch refers to the rule. */
   id: number;
 };
 
-export type HeldChain = {
+export type HeldChain<R = Rule> = {
   readonly name: string;
   handle: bigint | undefined;
   /** Set for base chains. */
@@ -50,22 +52,54 @@ export type HeldChain = {
   /** The kernel's count of jumps and rules. */
   readonly use: number;
   /** Rules; undefined until they are needed. */
-  rules: Held[] | undefined;
+  rules: Held<R>[] | undefined;
   /** Changes queued before the rules were read. */
-  readonly before: Held[];
-  readonly after: Held[];
+  readonly before: Held<R>[];
+  readonly after: Held<R>[];
 };
 
-export type HeldTable = { readonly name: string; exists: boolean; readonly chains: Map<string, HeldChain> };
+export type HeldTable<R = Rule> = {
+  readonly name: string;
+  exists: boolean;
+  readonly chains: Map<string, HeldChain<R>>;
+};
+
+/** What sets the tools of the family apart for a session: protocol family, base chains, and the form of rules. */
+export type Dialect<R> = {
+  /** NFPROTO_*. */
+  readonly nfproto: number;
+  builtIn(table: string): readonly BuiltInChain[] | undefined;
+  toKernel(rule: R): KernelExpr[];
+  fromKernel(exprs: readonly KernelExpr[], userdata: Uint8Array | undefined): R;
+  /** NFTA_RULE_USERDATA. */
+  userdata?(rule: R): Uint8Array | undefined;
+  /** NFTA_RULE_COMPAT: the protocol that extensions may rely on. */
+  compat(rule: R): { readonly proto: number; readonly invert: boolean };
+  /** Uses of extensions, to find the names of sets for. */
+  uses(rule: R): readonly Use[];
+};
+
+/** iptables and ip6tables. */
+export function ipDialect(family: 4 | 6): Dialect<Rule> {
+  return {
+    nfproto: family === 4 ? 2 : 10,
+    builtIn,
+    toKernel,
+    fromKernel: (exprs) => fromKernel(exprs, family),
+    compat: (rule) => ({ proto: rule.proto, invert: rule.protoInvert }),
+    uses: (rule) =>
+      rule.target !== undefined && 'use' in rule.target ? [...rule.matches, rule.target.use] : rule.matches,
+  };
+}
 
 /** One queued message. */
-type Change = {
+type Change<R> = {
   readonly type: number;
   readonly flags: number;
   readonly what: string;
   readonly origin: Origin | undefined;
-  readonly held?: Held;
-  readonly chain?: HeldChain;
+  readonly held?: Held<R>;
+  readonly chain?: HeldChain<R>;
   readonly table: string;
   fill(w: AttrWriter): void;
 };
@@ -78,7 +112,7 @@ export type Loaded = {
   readonly origin: Origin;
 };
 
-const fresh = (name: string, base: HeldChain['base']): HeldChain => ({
+const fresh = <R>(name: string, base: HeldChain['base']): HeldChain<R> => ({
   name,
   handle: undefined,
   base,
@@ -91,18 +125,21 @@ const fresh = (name: string, base: HeldChain['base']): HeldChain => ({
   after: [],
 });
 
-function writeRuleBody(w: AttrWriter, rule: Rule): void {
-  writeExpressions(w, U.NFTA_RULE_EXPRESSIONS, toKernel(rule));
+function writeRuleBody<R>(w: AttrWriter, rule: R, dialect: Dialect<R>): void {
+  writeExpressions(w, U.NFTA_RULE_EXPRESSIONS, dialect.toKernel(rule));
+  const userdata = dialect.userdata?.(rule);
+  if (userdata !== undefined) w.bytes(U.NFTA_RULE_USERDATA, userdata);
+  const { proto, invert } = dialect.compat(rule);
   w.nest(U.NFTA_RULE_COMPAT, (n) =>
-    n.beU32(U.NFTA_RULE_COMPAT_PROTO, rule.proto).beU32(U.NFTA_RULE_COMPAT_FLAGS, rule.protoInvert ? 2 : 0),
+    n.beU32(U.NFTA_RULE_COMPAT_PROTO, proto).beU32(U.NFTA_RULE_COMPAT_FLAGS, invert ? 2 : 0),
   );
 }
 
-export class Session {
-  readonly family: 4 | 6;
+export class Session<R = Rule> {
+  readonly dialect: Dialect<R>;
   readonly #socket: NetlinkSocket;
-  #tables: Map<string, HeldTable> | undefined;
-  #changes: Change[] = [];
+  #tables: Map<string, HeldTable<R>> | undefined;
+  #changes: Change<R>[] = [];
   #ids = 0;
   #seq = 1;
   #echo = false;
@@ -110,14 +147,14 @@ export class Session {
   /** Rules taken by the kernel so far, when asked for. */
   readonly loaded: Loaded[] = [];
 
-  constructor(socket: NetlinkSocket, family: 4 | 6, echo = false) {
+  constructor(socket: NetlinkSocket, dialect: Dialect<R>, echo = false) {
     this.#socket = socket;
-    this.family = family;
+    this.dialect = dialect;
     this.#echo = echo;
   }
 
   get #nfproto(): number {
-    return this.family === 4 ? 2 : 10;
+    return this.dialect.nfproto;
   }
 
   #message(type: number, flags: number, seq: number, fill: (w: AttrWriter) => void): Message {
@@ -144,9 +181,9 @@ export class Session {
   }
 
   /** Tables of this family, by name. */
-  tables(): Map<string, HeldTable> {
+  tables(): Map<string, HeldTable<R>> {
     if (this.#tables !== undefined) return this.#tables;
-    const tables = new Map<string, HeldTable>();
+    const tables = new Map<string, HeldTable<R>>();
     for (const m of this.#dump(U.NFT_MSG_GETTABLE, () => {})) {
       const name = attrMap(m.payload, 4).get(U.NFTA_TABLE_NAME);
       if (name) tables.set(getString(name.payload), { name: getString(name.payload), exists: true, chains: new Map() });
@@ -156,7 +193,7 @@ export class Session {
     return tables;
   }
 
-  #readChain(tables: Map<string, HeldTable>, m: Message): void {
+  #readChain(tables: Map<string, HeldTable<R>>, m: Message): void {
     const attrs = attrMap(m.payload, 4);
     const text = (type: number): string => {
       const attr = attrs.get(type);
@@ -197,7 +234,7 @@ export class Session {
   }
 
   /** A table, there or not yet. */
-  table(name: string): HeldTable {
+  table(name: string): HeldTable<R> {
     const tables = this.tables();
     let table = tables.get(name);
     if (table === undefined) {
@@ -207,7 +244,7 @@ export class Session {
     return table;
   }
 
-  chain(table: string, name: string): HeldChain | undefined {
+  chain(table: string, name: string): HeldChain<R> | undefined {
     return this.tables().get(table)?.chains.get(name);
   }
 
@@ -217,17 +254,15 @@ export class Session {
     return this.#sets;
   }
 
-  #resolved(rule: Rule): Rule {
-    for (const use of rule.matches) use.ext.resolve?.(use.state, this.sets);
-    if (rule.target !== undefined && 'use' in rule.target)
-      rule.target.use.ext.resolve?.(rule.target.use.state, this.sets);
+  #resolved(rule: R): R {
+    for (const use of this.dialect.uses(rule)) use.ext.resolve?.(use.state, this.sets);
     return rule;
   }
 
   /** The rules of a chain, queued changes included. */
-  rules(table: string, chain: HeldChain): Held[] {
+  rules(table: string, chain: HeldChain<R>): Held<R>[] {
     if (chain.rules !== undefined) return chain.rules;
-    const held: Held[] = [];
+    const held: Held<R>[] = [];
     const replies = this.#dump(U.NFT_MSG_GETRULE, (w) =>
       w.string(U.NFTA_RULE_TABLE, table).string(U.NFTA_RULE_CHAIN, chain.name),
     );
@@ -236,7 +271,12 @@ export class Session {
       const handle = attrs.get(U.NFTA_RULE_HANDLE);
       const exprs = attrs.get(U.NFTA_RULE_EXPRESSIONS);
       held.push({
-        rule: this.#resolved(fromKernel(exprs ? readExpressions(exprs.payload) : [], this.family)),
+        rule: this.#resolved(
+          this.dialect.fromKernel(
+            exprs ? readExpressions(exprs.payload) : [],
+            attrs.get(U.NFTA_RULE_USERDATA)?.payload,
+          ),
+        ),
         handle: handle && getBeU64(handle.payload),
         id: 0,
       });
@@ -245,11 +285,11 @@ export class Session {
     return chain.rules;
   }
 
-  #push(change: Change): void {
+  #push(change: Change<R>): void {
     this.#changes.push(change);
   }
 
-  #needTable(name: string, origin: Origin | undefined): HeldTable {
+  #needTable(name: string, origin: Origin | undefined): HeldTable<R> {
     const table = this.table(name);
     if (!table.exists) {
       table.exists = true;
@@ -285,13 +325,13 @@ export class Session {
   }
 
   /** Makes a base chain when it is not there. Undefined when the table has no such base chain. */
-  ensureBase(tableName: string, name: string, origin?: Origin): HeldChain | undefined {
+  ensureBase(tableName: string, name: string, origin?: Origin): HeldChain<R> | undefined {
     const found = this.chain(tableName, name);
     if (found !== undefined) return found;
-    const spec = builtIn(tableName)?.find((chain) => chain.name === name);
+    const spec = this.dialect.builtIn(tableName)?.find((chain) => chain.name === name);
     if (spec === undefined) return undefined;
     const table = this.#needTable(tableName, origin);
-    const chain = fresh(name, { hook: spec.hook, priority: spec.priority, type: spec.type });
+    const chain = fresh<R>(name, { hook: spec.hook, priority: spec.priority, type: spec.type });
     table.chains.set(name, chain);
     this.#push({
       type: U.NFT_MSG_NEWCHAIN,
@@ -307,7 +347,7 @@ export class Session {
   /** Sets policy and counters of a base chain. */
   setPolicy(tableName: string, name: string, policy: number, packets = 0n, bytes = 0n, origin?: Origin): void {
     const chain = this.ensureBase(tableName, name, origin);
-    const spec = builtIn(tableName)?.find((c) => c.name === name);
+    const spec = this.dialect.builtIn(tableName)?.find((c) => c.name === name);
     if (chain === undefined || spec === undefined) return;
     chain.policy = policy;
     chain.packets = packets;
@@ -335,7 +375,7 @@ export class Session {
     });
   }
 
-  deleteChain(tableName: string, chain: HeldChain, origin?: Origin): void {
+  deleteChain(tableName: string, chain: HeldChain<R>, origin?: Origin): void {
     this.tables().get(tableName)?.chains.delete(chain.name);
     this.#push({
       type: U.NFT_MSG_DELCHAIN,
@@ -347,7 +387,7 @@ export class Session {
     });
   }
 
-  renameChain(tableName: string, chain: HeldChain, name: string): void {
+  renameChain(tableName: string, chain: HeldChain<R>, name: string): void {
     const table = this.table(tableName);
     table.chains.delete(chain.name);
     table.chains.set(name, { ...chain, name });
@@ -381,7 +421,7 @@ export class Session {
   }
 
   /** Takes all rules out of a chain, or of all chains. */
-  flush(tableName: string, chain: HeldChain | undefined, origin?: Origin): void {
+  flush(tableName: string, chain: HeldChain<R> | undefined, origin?: Origin): void {
     const table = this.table(tableName);
     if (!table.exists) return;
     for (const c of chain ? [chain] : table.chains.values()) {
@@ -403,9 +443,9 @@ export class Session {
   }
 
   /** Adds a rule: `at` undefined appends; otherwise it goes in front of the rule that is `at`-th now (0-based). */
-  add(tableName: string, chain: HeldChain, rule: Rule, at: number | undefined, origin?: Origin): void {
-    const held: Held = { rule, handle: undefined, id: 0 };
-    let beside: Held | undefined;
+  add(tableName: string, chain: HeldChain<R>, rule: R, at: number | undefined, origin?: Origin): void {
+    const held: Held<R> = { rule, handle: undefined, id: 0 };
+    let beside: Held<R> | undefined;
     const list = chain.rules;
     if (at === undefined) (list ?? chain.after).push(held);
     else if (at === 0) (list ?? chain.before).unshift(held);
@@ -426,7 +466,7 @@ export class Session {
       fill: (w) => {
         w.string(U.NFTA_RULE_TABLE, tableName).string(U.NFTA_RULE_CHAIN, chain.name);
         if (beside?.handle !== undefined) w.beU64(U.NFTA_RULE_POSITION, beside.handle);
-        writeRuleBody(w, rule);
+        writeRuleBody(w, rule, this.dialect);
         if (held.id !== 0) w.beU32(U.NFTA_RULE_ID, held.id);
         if (beside !== undefined && beside.handle === undefined) w.beU32(U.NFTA_RULE_POSITION_ID, beside.id);
       },
@@ -434,7 +474,7 @@ export class Session {
   }
 
   /** Puts a rule in place of the one at `at` (0-based). */
-  replace(tableName: string, chain: HeldChain, rule: Rule, at: number, origin?: Origin): void {
+  replace(tableName: string, chain: HeldChain<R>, rule: R, at: number, origin?: Origin): void {
     const rules = this.rules(tableName, chain);
     const old = rules[at];
     if (old.handle === undefined) {
@@ -442,7 +482,7 @@ export class Session {
       this.remove(tableName, chain, at + 1, origin);
       return;
     }
-    const held: Held = { rule, handle: undefined, id: 0 };
+    const held: Held<R> = { rule, handle: undefined, id: 0 };
     rules[at] = held;
     const handle = old.handle;
     this.#push({
@@ -455,13 +495,13 @@ export class Session {
       table: tableName,
       fill: (w) => {
         w.string(U.NFTA_RULE_TABLE, tableName).string(U.NFTA_RULE_CHAIN, chain.name).beU64(U.NFTA_RULE_HANDLE, handle);
-        writeRuleBody(w, rule);
+        writeRuleBody(w, rule, this.dialect);
       },
     });
   }
 
   /** Takes out the rule at `at` (0-based). */
-  remove(tableName: string, chain: HeldChain, at: number, origin?: Origin): void {
+  remove(tableName: string, chain: HeldChain<R>, at: number, origin?: Origin): void {
     const [held] = this.rules(tableName, chain).splice(at, 1);
     if (held.handle === undefined && held.id === 0) held.id = ++this.#ids;
     this.#push({
@@ -507,7 +547,7 @@ export class Session {
     this.#tables = undefined;
   }
 
-  #answers(changes: readonly Change[], first: number, replies: readonly Message[]): void {
+  #answers(changes: readonly Change<R>[], first: number, replies: readonly Message[]): void {
     const errors: string[] = [];
     let errno: number | undefined;
     for (const reply of replies) {
@@ -529,7 +569,7 @@ export class Session {
     }
   }
 
-  #echoed(change: Change | undefined, reply: Message): void {
+  #echoed(change: Change<R> | undefined, reply: Message): void {
     if (change?.held === undefined || change.chain === undefined || change.origin === undefined) return;
     if ((reply.type & 255) !== U.NFT_MSG_NEWRULE) return;
     const handle = attrMap(reply.payload, 4).get(U.NFTA_RULE_HANDLE);

@@ -4,6 +4,7 @@ import {
   NF_DROP,
   NF_QUEUE,
   NF_VERDICT_FLAG_QUEUE_BYPASS,
+  NFPROTO_ARP,
   NFPROTO_IPV4,
   NFPROTO_IPV6,
 } from '../../../wire/uapi/netfilter.ts';
@@ -126,7 +127,8 @@ export const CLASSIFY: XtTarget<ClassifyTarget> = {
   },
   validate(chain) {
     const hook = chain.base?.hook ?? 4;
-    if (hook < 2) throw new KernelError(EINVAL);
+    // ARP has two hooks of its own, in and out.
+    if (hook < (chain.table.family === NFPROTO_ARP ? 1 : 2)) throw new KernelError(EINVAL);
   },
 };
 

@@ -16,7 +16,7 @@ const DIMENSIONS_MAX = 6;
 function reference(info: I.SetInfo, name: string, ctx: Context): string {
   const directions = ctx.next();
   if (directions === undefined) throw problem(`--${ctx.opt} requires two args.`);
-  if (name.length > 31) throw problem('setname `' + name + "' too long, max 31 characters.");
+  if (name.length > 31) throw problem(`setname \`${name}' too long, max 31 characters.`);
   const index = ctx.sets.index(name);
   if (index === undefined) throw problem(`Set ${name} doesn't exist.\n`);
   info.index = index;
