@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as u from '../../wire/uapi/bpf.ts';
+import { SKB } from '../../wire/uapi/bpf-context.ts';
 import {
   PTR_TO_FLOW_KEYS,
   PTR_TO_PACKET_END,
@@ -20,14 +21,13 @@ import {
   sectionNames,
   sectionToType,
 } from './index.ts';
-import { SKB_DATA_END } from './sk-buff.ts';
 
 describe('context access', () => {
   it('gives a packet pointer for data_end, and only for the whole field', () => {
     const type = u.BPF_PROG_TYPE_SCHED_CLS;
-    expect(checkContextAccess(type, 0, 'root', 'read', SKB_DATA_END, 4)?.regType).toBe(PTR_TO_PACKET_END);
-    expect(checkContextAccess(type, 0, 'root', 'read', SKB_DATA_END, 2)).toBeUndefined();
-    expect(checkContextAccess(type, 0, 'root', 'write', SKB_DATA_END, 4)).toBeUndefined();
+    expect(checkContextAccess(type, 0, 'root', 'read', SKB.dataEnd, 4)?.regType).toBe(PTR_TO_PACKET_END);
+    expect(checkContextAccess(type, 0, 'root', 'read', SKB.dataEnd, 2)).toBeUndefined();
+    expect(checkContextAccess(type, 0, 'root', 'write', SKB.dataEnd, 4)).toBeUndefined();
   });
 
   it('shows the leaving device only to XDP programs in a device map', () => {

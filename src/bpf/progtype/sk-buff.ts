@@ -14,6 +14,7 @@ import {
   BPF_PROG_TYPE_SK_SKB,
   BPF_PROG_TYPE_SOCKET_FILTER,
 } from '../../wire/uapi/bpf.ts';
+import { SKB, SKB_SIZE } from '../../wire/uapi/bpf-context.ts';
 import {
   PTR_MAYBE_NULL,
   PTR_TO_FLOW_KEYS,
@@ -25,80 +26,44 @@ import {
 import { integer, pointer, type Struct, word, words } from './layout.ts';
 import { type ContextRules, type Env, type Fields, NONE, vary } from './rules.ts';
 
-export const SKB_LEN = 0;
-export const SKB_PKT_TYPE = 4;
-export const SKB_MARK = 8;
-export const SKB_QUEUE_MAPPING = 12;
-export const SKB_PROTOCOL = 16;
-export const SKB_VLAN_PRESENT = 20;
-export const SKB_VLAN_TCI = 24;
-export const SKB_VLAN_PROTO = 28;
-export const SKB_PRIORITY = 32;
-export const SKB_INGRESS_IFINDEX = 36;
-export const SKB_IFINDEX = 40;
-export const SKB_TC_INDEX = 44;
-export const SKB_CB = 48;
-export const SKB_HASH = 68;
-export const SKB_TC_CLASSID = 72;
-export const SKB_DATA = 76;
-export const SKB_DATA_END = 80;
-export const SKB_NAPI_ID = 84;
-export const SKB_FAMILY = 88;
-export const SKB_REMOTE_IP4 = 92;
-export const SKB_LOCAL_IP4 = 96;
-export const SKB_REMOTE_IP6 = 100;
-export const SKB_LOCAL_IP6 = 116;
-export const SKB_REMOTE_PORT = 132;
-export const SKB_LOCAL_PORT = 136;
-export const SKB_DATA_META = 140;
-export const SKB_FLOW_KEYS = 144;
-export const SKB_TSTAMP = 152;
-export const SKB_WIRE_LEN = 160;
-export const SKB_GSO_SEGS = 164;
-export const SKB_SK = 168;
-export const SKB_GSO_SIZE = 176;
-export const SKB_TSTAMP_TYPE = 180;
-export const SKB_HWTSTAMP = 184;
-export const SKB_SIZE = 192;
-
 export const SK_BUFF: Struct = {
   name: '__sk_buff',
   size: SKB_SIZE,
   fields: [
-    word('len', SKB_LEN),
-    word('pkt_type', SKB_PKT_TYPE),
-    word('mark', SKB_MARK),
-    word('queue_mapping', SKB_QUEUE_MAPPING),
-    word('protocol', SKB_PROTOCOL),
-    word('vlan_present', SKB_VLAN_PRESENT),
-    word('vlan_tci', SKB_VLAN_TCI),
-    word('vlan_proto', SKB_VLAN_PROTO),
-    word('priority', SKB_PRIORITY),
-    word('ingress_ifindex', SKB_INGRESS_IFINDEX),
-    word('ifindex', SKB_IFINDEX),
-    word('tc_index', SKB_TC_INDEX),
-    words('cb', SKB_CB, 5, 'span', 'span'),
-    word('hash', SKB_HASH),
-    word('tc_classid', SKB_TC_CLASSID),
-    pointer('data', SKB_DATA, 4, PTR_TO_PACKET),
-    pointer('data_end', SKB_DATA_END, 4, PTR_TO_PACKET_END),
-    word('napi_id', SKB_NAPI_ID),
-    word('family', SKB_FAMILY),
-    word('remote_ip4', SKB_REMOTE_IP4, 'whole'),
-    word('local_ip4', SKB_LOCAL_IP4, 'whole'),
-    words('remote_ip6', SKB_REMOTE_IP6, 4, 'whole'),
-    words('local_ip6', SKB_LOCAL_IP6, 4, 'whole'),
-    word('remote_port', SKB_REMOTE_PORT),
-    word('local_port', SKB_LOCAL_PORT),
-    pointer('data_meta', SKB_DATA_META, 4, PTR_TO_PACKET_META),
-    pointer('flow_keys', SKB_FLOW_KEYS, 8, PTR_TO_FLOW_KEYS),
-    integer('tstamp', SKB_TSTAMP, 8),
-    word('wire_len', SKB_WIRE_LEN),
-    word('gso_segs', SKB_GSO_SEGS),
-    pointer('sk', SKB_SK, 8, PTR_TO_SOCK_COMMON | PTR_MAYBE_NULL),
-    word('gso_size', SKB_GSO_SIZE),
-    integer('tstamp_type', SKB_TSTAMP_TYPE, 1),
-    integer('hwtstamp', SKB_HWTSTAMP, 8),
+    word('len', SKB.len),
+    word('pkt_type', SKB.pktType),
+    word('mark', SKB.mark),
+    word('queue_mapping', SKB.queueMapping),
+    word('protocol', SKB.protocol),
+    word('vlan_present', SKB.vlanPresent),
+    word('vlan_tci', SKB.vlanTci),
+    word('vlan_proto', SKB.vlanProto),
+    word('priority', SKB.priority),
+    word('ingress_ifindex', SKB.ingressIfindex),
+    word('ifindex', SKB.ifindex),
+    word('tc_index', SKB.tcIndex),
+    words('cb', SKB.cb, 5, 'span', 'span'),
+    word('hash', SKB.hash),
+    word('tc_classid', SKB.tcClassid),
+    pointer('data', SKB.data, 4, PTR_TO_PACKET),
+    pointer('data_end', SKB.dataEnd, 4, PTR_TO_PACKET_END),
+    word('napi_id', SKB.napiId),
+    word('family', SKB.family),
+    word('remote_ip4', SKB.remoteIp4, 'whole'),
+    word('local_ip4', SKB.localIp4, 'whole'),
+    words('remote_ip6', SKB.remoteIp6, 4, 'whole'),
+    words('local_ip6', SKB.localIp6, 4, 'whole'),
+    word('remote_port', SKB.remotePort),
+    word('local_port', SKB.localPort),
+    pointer('data_meta', SKB.dataMeta, 4, PTR_TO_PACKET_META),
+    pointer('flow_keys', SKB.flowKeys, 8, PTR_TO_FLOW_KEYS),
+    integer('tstamp', SKB.tstamp, 8),
+    word('wire_len', SKB.wireLen),
+    word('gso_segs', SKB.gsoSegs),
+    pointer('sk', SKB.sk, 8, PTR_TO_SOCK_COMMON | PTR_MAYBE_NULL),
+    word('gso_size', SKB.gsoSize),
+    integer('tstamp_type', SKB.tstampType, 1),
+    integer('hwtstamp', SKB.hwtstamp, 8),
   ],
 };
 

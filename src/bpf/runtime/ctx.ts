@@ -4,58 +4,11 @@
  */
 import { NO_OFFSET, type Slab } from '../../core/slab.ts';
 import { BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_PROG_TYPE_XDP } from '../../wire/uapi/bpf.ts';
+import { SKB, SKB_SIZE, XDP, XDP_SIZE } from '../../wire/uapi/bpf-context.ts';
 import { BPF_PROG_TYPE_NFT_CHAIN, NFT_CTX_SIZE } from '../progtype/nft-chain.ts';
 import type { Run } from './run.ts';
 
-/** Offsets in `struct __sk_buff`. */
-export const SKB = {
-  len: 0,
-  pktType: 4,
-  mark: 8,
-  queueMapping: 12,
-  protocol: 16,
-  vlanPresent: 20,
-  vlanTci: 24,
-  vlanProto: 28,
-  priority: 32,
-  ingressIfindex: 36,
-  ifindex: 40,
-  tcIndex: 44,
-  cb: 48,
-  hash: 68,
-  tcClassid: 72,
-  data: 76,
-  dataEnd: 80,
-  napiId: 84,
-  family: 88,
-  remoteIp4: 92,
-  localIp4: 96,
-  remoteIp6: 100,
-  localIp6: 116,
-  remotePort: 132,
-  localPort: 136,
-  dataMeta: 140,
-  flowKeys: 144,
-  tstamp: 152,
-  wireLen: 160,
-  gsoSegs: 164,
-  sk: 168,
-  gsoSize: 176,
-  tstampType: 180,
-  hwtstamp: 184,
-} as const;
-export const SKB_SIZE = 192;
-
-/** Offsets in `struct xdp_md`. */
-export const XDP = {
-  data: 0,
-  dataEnd: 4,
-  dataMeta: 8,
-  ingressIfindex: 12,
-  rxQueueIndex: 16,
-  egressIfindex: 20,
-} as const;
-export const XDP_SIZE = 24;
+export { SKB, SKB_SIZE, XDP, XDP_SIZE };
 
 /** Scratch words of the slab that carry what `qdisc_skb_cb` does in Linux: cb[0..4], then these. */
 export const CB_TC_CLASSID = 5;
