@@ -70,4 +70,20 @@ describe('connection tracking from programs', () => {
     expect(call(run, 'bpf_ct_set_status', ct, 4)).toBe(0);
     expect(call(run, 'bpf_ct_set_status', ct, 0)).toBe(-16);
   });
+
+  test('a program gives a connection its translation before it is inserted', () => {
+    const { host, run, tuple, opts } = scene();
+    const address = run.machine.heap.alloc(16);
+    run.u8.set([192, 0, 2, 7], address);
+    const fresh = call(run, 'bpf_xdp_ct_alloc', 0, tuple, 12, opts, 12);
+    expect(call(run, 'bpf_ct_set_nat_info', fresh, address, 4000, 0)).toBe(0);
+    expect(call(run, 'bpf_ct_set_nat_info', fresh, address, 4000, 0)).toBe(-12);
+    call(run, 'bpf_ct_set_timeout', fresh, 30_000);
+    call(run, 'bpf_ct_insert_entry', fresh);
+    // The reply goes to the translated source.
+    run.u8.set([10, 0, 0, 2, 192, 0, 2, 7, 0, 80, 4000 >> 8, 4000 & 255], tuple);
+    expect(call(run, 'bpf_skb_ct_lookup', 0, tuple, 12, opts, 12)).not.toBe(0);
+    expect(run.dv.getUint8(opts + 9)).toBe(1);
+    expect(host.conntrack.count).toBe(1);
+  });
 });

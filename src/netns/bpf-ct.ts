@@ -1,9 +1,11 @@
 /** Connection tracking of a host for its eBPF programs (bpf/runtime/kfuncs-ct.ts). */
 import type { Conntrack as BpfConntrack, CtQuery } from '../bpf/runtime/net.ts';
-import { EBUSY, EEXIST, ENOENT } from '../core/errno.ts';
+import { EBUSY, EEXIST, ENOENT, ENOMEM } from '../core/errno.ts';
 import type { Conntrack } from '../netfilter/conntrack/conntrack.ts';
 import { type Conn, ZONE_DIR_BOTH } from '../netfilter/conntrack/entry.ts';
 import { DST, newTuple, PORTS, PROTO, type Words, ZONE } from '../netfilter/conntrack/tuple.ts';
+import type { Nat } from '../netfilter/nat/nat.ts';
+import { newRange, setSingleAddress } from '../netfilter/nat/range.ts';
 import { AF_INET } from '../wire/address.ts';
 import {
   IPS_ASSURED,
@@ -12,7 +14,9 @@ import {
   IPS_EXPECTED,
   IPS_SEEN_REPLY,
   IPS_UNCHANGEABLE_MASK,
+  NF_NAT_RANGE_PROTO_SPECIFIED,
 } from '../wire/uapi/ctnetlink.ts';
+import { NF_DROP } from '../wire/uapi/netfilter.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -31,7 +35,7 @@ function tupleOf(dv: DataView, { family, tuple, l4proto, zone }: CtQuery): Words
 }
 
 /** Lookup, creation and change of the host's entries. */
-export function hostConntrack(conntrack: Conntrack): BpfConntrack {
+export function hostConntrack(conntrack: Conntrack, nat: Nat): BpfConntrack {
   const { dv } = conntrack.slab;
   const taken = (ct: Conn): boolean =>
     [0, 1].some((dir) => conntrack.find(ct.words.slice(conntrack.at(ct, dir), conntrack.at(ct, dir) + 12)) >= 0);
@@ -51,6 +55,18 @@ export function hostConntrack(conntrack: Conntrack): BpfConntrack {
       if (taken(ct)) return -EEXIST;
       conntrack.insert(ct);
       return 0;
+    },
+    setNat(entry, address, port, manip) {
+      const ct = entry as Conn;
+      const range = newRange();
+      const v4 = ct.words[conntrack.at(ct, 0) + PROTO] >>> 8 === AF_INET;
+      const words = Uint32Array.from({ length: 4 }, (_, i) => (v4 && i > 0 ? 0 : dv.getUint32(address + i * 4)));
+      setSingleAddress(range, words, 0);
+      if (port > 0) {
+        range.flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
+        range.minPort = range.maxPort = port & 0xffff;
+      }
+      return nat.setup(ct, range, manip) === NF_DROP ? -ENOMEM : 0;
     },
     setTimeout(entry, ms) {
       conntrack.setTimeout(entry as Conn, ms / MS_PER_SECOND);

@@ -16,7 +16,7 @@ export function hostNet(host: Host, socks: () => BpfSocks): NetHooks {
   return {
     ...NO_NET,
     ...hostSocketHooks(host, socks),
-    conntrack: hostConntrack(host.conntrack),
+    conntrack: hostConntrack(host.conntrack, host.nat),
     device(ifindex): BpfDevice | undefined {
       const dev = host.devices.get(ifindex);
       if (dev === undefined) return undefined;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RunMode } from '../bpf/system.ts';
+import { World } from '../core/world.ts';
 import { TestNetwork } from '../lab/test-network.ts';
 import { startTrace } from './trace-session.ts';
 
@@ -105,4 +106,17 @@ describe('the tracing language', () => {
     expect(wrong('kfree_skb { @[args.skb->cb] = count(); @[args.skb->cb, 1, 2] = count() }')).toThrow('other keys');
     expect(wrong('tcp_probe { @ = count() }')).toThrow('netloom does not hit the tracing point tcp_probe yet');
   });
+});
+
+test('interval blocks run at their times, until the end', () => {
+  const world = new World({ slots: 64 });
+  let out = '';
+  const running = startTrace(world, 'interval:ms:250 { @n++; } interval:s:1 { printf("%d\\n", @n); }', (line) => {
+    out += line;
+  });
+  world.runFor(2.1e9);
+  running.stop();
+  world.runFor(5e9);
+  expect(out).toBe('3\n7\n@n: 8\n');
+  expect(() => startTrace(world, 'interval:weeks:1 { }', () => undefined)).toThrow('the unit is');
 });

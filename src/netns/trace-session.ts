@@ -1,6 +1,6 @@
 /** A tracing program over the hosts of a world. */
 import type { RunMode } from '../bpf/system.ts';
-import { TraceSession } from '../bpf/trace/index.ts';
+import { type Interval, TraceSession } from '../bpf/trace/index.ts';
 import type { World } from '../core/world.ts';
 import { TracePoints } from './trace-points.ts';
 
@@ -9,6 +9,17 @@ export type Trace = {
   /** Detaches, runs END and prints the maps. */
   stop(): void;
 };
+
+/** Runs an `interval` block at its times; the answer ends that. */
+function repeat(world: World, { period, run }: Interval): () => void {
+  let timer = 0;
+  const fire = (): void => {
+    timer = world.timers.arm(world.now + period, fire);
+    run();
+  };
+  timer = world.timers.arm(world.now + period, fire);
+  return () => void world.timers.cancel(timer);
+}
 
 /**
  * Compiles `text`, attaches it to its points on one host (or, '', all) and runs its BEGIN. Throws TraceError for a program
@@ -35,6 +46,7 @@ export function startTrace(
   session.begin();
   try {
     for (const p of session.programs) detach.push(points.attach(session.system.machine, p, options.host));
+    for (const interval of session.intervals) detach.push(repeat(world, interval));
   } catch (error) {
     stop();
     throw error;

@@ -93,6 +93,13 @@ function withEntry(f: (conntrack: Conntrack, entry: unknown, value: number) => n
 const setTimeout = withEntry((conntrack, entry, ms) => conntrack.setTimeout(entry, ms >>> 0));
 const setStatus = withEntry((conntrack, entry, status) => conntrack.setStatus(entry, status >>> 0));
 
+function setNat(run: Run, ct: number, address: number, port: number, manip: number): number {
+  const { conntrack } = run.machine.net;
+  const entry = run.machine.objects.get(ct >>> 0);
+  if (conntrack === undefined || entry === undefined || (manip !== 0 && manip !== 1)) return -EINVAL;
+  return conntrack.setNat(entry, address >>> 0, port, manip);
+}
+
 function insert(run: Run, ct: number): number {
   const at = ct >>> 0;
   const failed = withEntry((conntrack, entry) => conntrack.insert(entry))(run, ct, 0, 0, 0, 0) !== 0;
@@ -110,6 +117,7 @@ export const conntrackKfuncs: readonly (readonly [string, HelperImpl])[] = [
   ['bpf_skb_ct_alloc', pointer(alloc)],
   ['bpf_xdp_ct_alloc', pointer(alloc)],
   ['bpf_ct_insert_entry', pointer(insert)],
+  ['bpf_ct_set_nat_info', int(setNat)],
   ['bpf_ct_set_timeout', int(setTimeout)],
   ['bpf_ct_change_timeout', int(setTimeout)],
   ['bpf_ct_set_status', int(setStatus)],

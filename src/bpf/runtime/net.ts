@@ -45,6 +45,8 @@ export type Conntrack = {
   insert(entry: unknown): number;
   setTimeout(entry: unknown, ms: number): number;
   setStatus(entry: unknown, status: number): number;
+  /** Translates source (`manip` 0) or destination (1) to the address of 16 bytes in memory, and to a port unless 0. */
+  setNat(entry: unknown, address: number, port: number, manip: number): number;
 };
 
 /** Numbers returned are 0 or -errno unless said otherwise; sockets are addresses of a `struct bpf_sock`, 0 for none. */

@@ -33,11 +33,13 @@ export type Stmt = Position &
     | { readonly kind: 'if'; readonly test: Expr; readonly yes: readonly Stmt[]; readonly no: readonly Stmt[] }
   );
 
-/** What a block is for: a point of the stack, the start or the end. */
+/** What a block is for: a point of the stack, the start, the end, or a time that comes again and again. */
 export type Probe = Position & {
-  readonly kind: 'point' | 'BEGIN' | 'END';
+  readonly kind: 'point' | 'BEGIN' | 'END' | 'interval';
   readonly target: string;
   readonly form: ProbeForm;
+  /** `interval`: nanoseconds from one time to the next. */
+  readonly period?: number;
 };
 
 /** How the point was named: freely, as a tracepoint, or as a function. */

@@ -23,6 +23,16 @@ const LEVELS: readonly (readonly string[])[] = [
 const ASSIGN: ReadonlySet<string> = new Set(['=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=']);
 const TRACEPOINT: ReadonlySet<string> = new Set(['tracepoint', 't', 'rawtracepoint', 'rt', 'tp_btf', 'raw_tp']);
 const FUNCTION: ReadonlySet<string> = new Set(['kprobe', 'k', 'kfunc', 'fentry', 'f']);
+const INTERVAL: ReadonlySet<string> = new Set(['interval', 'i']);
+const SECOND = 1e9;
+/** Nanoseconds of a unit; 0: so many times a second. */
+const UNITS: ReadonlyMap<string, number> = new Map([
+  ['s', SECOND],
+  ['ms', 1e6],
+  ['us', 1e3],
+  ['ns', 1],
+  ['hz', 0],
+]);
 const MAX_DEPTH = 100;
 
 class Parser {
@@ -93,6 +103,7 @@ class Parser {
   #probe(): Probe {
     const { line, column } = this.#token;
     const words = [this.#name('a probe')];
+    if (INTERVAL.has(words[0]) && this.#accept(':')) return this.#interval(line, column);
     while (this.#accept(':')) words.push(this.#name('a name'));
     const [first, ...rest] = words;
     if (words.length === 1) {
@@ -103,6 +114,19 @@ class Parser {
     if (TRACEPOINT.has(first)) return { line, column, kind: 'point', target, form: 'tracepoint' };
     if (FUNCTION.has(first)) return { line, column, kind: 'point', target, form: 'function' };
     throw new TraceError(`netloom has no probes of the kind "${first}"`, { line, column });
+  }
+
+  /** `interval:s:1`, `interval:ms:500`. */
+  #interval(line: number, column: number): Probe {
+    const unit = UNITS.get(this.#name('a unit of time'));
+    if (unit === undefined) throw new TraceError('interval: the unit is s, ms, us, ns or hz', { line, column });
+    this.#expect(':');
+    const { kind, text } = this.#token;
+    const count = kind === 'number' ? Number(text) : 0;
+    if (!(count > 0)) return this.#fail('a number above 0');
+    this.#at++;
+    const period = Math.round(unit === 0 ? SECOND / count : count * unit);
+    return { line, column, kind: 'interval', target: '', form: 'any', period };
   }
 
   #body(): Stmt[] {

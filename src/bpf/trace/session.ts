@@ -36,6 +36,9 @@ export type TraceOptions = {
   readonly run?: RunMode;
 };
 
+/** An `interval` block. */
+export type Interval = { readonly period: number; readonly loaded: LoadedProgram; run(): void };
+
 type Compiled = { readonly probe: Probe; readonly point: TracePoint | undefined; readonly insns: readonly Insn[] };
 
 /** Compiles a program for all its points; throws TraceError. */
@@ -58,6 +61,8 @@ function compileProbe(block: Block, probe: Probe, plan: Plan): Compiled {
 export class TraceSession {
   /** Loaded for their points. */
   readonly programs: readonly LoadedProgram[];
+  /** What runs again and again, with the nanoseconds between. */
+  readonly intervals: readonly Interval[];
   readonly system: BpfSystem;
   /** The program has said exit(). */
   exited = false;
@@ -92,6 +97,11 @@ export class TraceSession {
     this.#begin = programs.filter((c) => c.probe.kind === 'BEGIN').map(load);
     this.#end = programs.filter((c) => c.probe.kind === 'END').map(load);
     this.programs = programs.filter((c) => c.probe.kind === 'point').map(load);
+    this.intervals = programs.flatMap((c) => {
+      if (c.probe.period === undefined) return [];
+      const loaded = load(c);
+      return [{ period: c.probe.period, loaded, run: (): void => this.#enter(loaded) }];
+    });
   }
 
   #load({ probe, point, insns }: Compiled, run: RunMode | undefined): LoadedProgram {
@@ -128,7 +138,8 @@ export class TraceSession {
 
   /** Gives the memory of the maps back. */
   close(): void {
-    for (const p of [...this.programs, ...this.#begin, ...this.#end]) this.system.unloadProgram(p.id);
+    const timed = this.intervals.map((i) => i.loaded);
+    for (const p of [...this.programs, ...this.#begin, ...this.#end, ...timed]) this.system.unloadProgram(p.id);
     for (const map of this.#maps) this.system.removeMap(map.id);
   }
 
