@@ -203,6 +203,48 @@ const CASES: readonly (readonly [name: string, nat: string, run: Step])[] = [
       return log;
     },
   ]),
+  [
+    'sip call',
+    '',
+    async (t) => {
+      const c = t.open(17, 0, '10.0.0.2 5060', '10.0.1.2 5060');
+      const log = [`invite ${await c.say(0, sip('INVITE sip:b@10.0.1.2 SIP/2.0', 'INVITE', sdp('10.0.0.2', 4000)))}`];
+      log.push(`trying ${await c.say(1, sip('SIP/2.0 100 Trying', 'INVITE', ''))}`);
+      log.push(`ok ${await c.say(1, sip('SIP/2.0 200 OK', 'INVITE', sdp('10.0.1.2', 6000)))}`);
+      log.push(`ack ${await c.say(0, sip('ACK sip:b@10.0.1.2 SIP/2.0', 'ACK', ''))}`);
+      log.push(`rtp ${await t.open(17, 1, '10.0.1.2 6000', '10.0.0.2 4000').say(1, 'voice')}`);
+      log.push(`rtcp ${await t.open(17, 0, '10.0.0.2 4001', '10.0.1.2 6001').say(0, 'report')}`);
+      log.push(`stranger ${await t.open(17, 1, '10.0.1.2 6000', '10.0.0.2 4444').say(1, 'voice')}`);
+      return log;
+    },
+  ],
+  [
+    'sip call that is refused',
+    '',
+    async (t) => {
+      const c = t.open(17, 0, '10.0.0.2 5060', '10.0.1.2 5060');
+      const log = [`invite ${await c.say(0, sip('INVITE sip:b@10.0.1.2 SIP/2.0', 'INVITE', sdp('10.0.0.2', 4000)))}`];
+      log.push(`no ${await c.say(1, sip('SIP/2.0 486 Busy Here', 'INVITE', ''))}`);
+      log.push(`rtp ${await t.open(17, 1, '10.0.1.2 6000', '10.0.0.2 4000').say(1, 'voice')}`);
+      log.push(`broken ${await c.say(0, 'INVITE sip:b@10.0.1.2 SIP/2.0\r\n\r\n')}`);
+      log.push(`low ${await c.say(0, sip('INVITE sip:b@10.0.1.2 SIP/2.0', 'INVITE', sdp('10.0.0.2', 99)))}`);
+      log.push(`third ${await c.say(0, sip('INVITE sip:b@10.0.1.2 SIP/2.0', 'INVITE', sdp('10.0.0.9', 4000)))}`);
+      return log;
+    },
+  ],
+  [
+    'sip register',
+    '',
+    async (t) => {
+      const c = t.open(17, 0, '10.0.0.2 5060', '10.0.1.2 5060');
+      const to = 'Contact: <sip:a@10.0.0.2:5070>;expires=120\r\n';
+      const log = [`register ${await c.say(0, sip('REGISTER sip:10.0.1.2 SIP/2.0', 'REGISTER', '', to))}`];
+      log.push(`early ${await t.open(17, 1, '10.0.1.2 5060', '10.0.0.2 5070').say(1, 'call')}`);
+      log.push(`ok ${await c.say(1, sip('SIP/2.0 200 OK', 'REGISTER', '', to))}`);
+      log.push(`call ${await t.open(17, 1, '10.0.1.2 5061', '10.0.0.2 5070').say(1, 'call')}`);
+      return log;
+    },
+  ],
   ...(['', SNAT] as const).map((nat): [string, string, Step] => [
     `ftp listed ${nat === '' ? '' : 'snat'}`,
     nat,
@@ -215,6 +257,16 @@ const CASES: readonly (readonly [name: string, nat: string, run: Step])[] = [
     },
   ]),
 ];
+
+function sdp(address: string, port: number): string {
+  return `v=0\r\no=x 1 1 IN IP4 ${address}\r\ns=-\r\nc=IN IP4 ${address}\r\nt=0 0\r\nm=audio ${port} RTP/AVP 0\r\n`;
+}
+
+function sip(first: string, method: string, body: string, more = ''): string {
+  const head = `Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK1\r\nFrom: <sip:a@10.0.0.2>;tag=1\r\nTo: <sip:b@10.0.1.2>\r\n`;
+  const kind = body === '' ? '' : 'Content-Type: application/sdp\r\n';
+  return `${first}\r\n${head}Call-ID: 1@x\r\nCSeq: 7 ${method}\r\n${more}${kind}Content-Length: ${body.length}\r\n\r\n${body}`;
+}
 
 /** A PPTP control message: type, length of its body, and the bytes of it that are not zero. */
 function pptp(type: number, size: number, bytes: readonly (readonly [number, number])[]): Uint8Array {

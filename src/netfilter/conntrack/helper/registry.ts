@@ -2,15 +2,14 @@
 import { IPPROTO_TCP, IPPROTO_UDP } from '../../../wire/ipv4.ts';
 import { ftp } from './ftp.ts';
 import { pptp } from './pptp.ts';
+import { sipTcp, sipUdp } from './sip.ts';
 import { amanda, irc, netbiosNs, sane, snmp, tftp } from './small.ts';
 import type { Helper, HelperState } from './types.ts';
 
-const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, pptp, netbiosNs, snmp];
+const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, pptp, sipTcp, sipUdp, netbiosNs, snmp];
 
 /** Named, and not carried out: connections may have them, and nothing is expected of their packets. */
 const NAMED: readonly (readonly [string, number])[] = [
-  ['sip', IPPROTO_TCP],
-  ['sip', IPPROTO_UDP],
   ['RAS', IPPROTO_UDP],
   ['Q.931', IPPROTO_TCP],
   ['H.245', IPPROTO_TCP],
