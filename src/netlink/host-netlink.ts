@@ -9,6 +9,7 @@ import type { Message, NetlinkTransport } from '../wire/netlink/message.ts';
 import {
   NFNL_SUBSYS_CTNETLINK,
   NFNL_SUBSYS_CTNETLINK_EXP,
+  NFNL_SUBSYS_CTNETLINK_TIMEOUT,
   NFNLGRP_CONNTRACK_DESTROY,
   NFNLGRP_CONNTRACK_EXP_DESTROY,
   NFNLGRP_CONNTRACK_EXP_NEW,
@@ -17,6 +18,7 @@ import {
 } from '../wire/uapi/nfnetlink.ts';
 import { ctnetlink, subscribeConntrack } from './ctnetlink/ctnetlink.ts';
 import { ctnetlinkExpect, subscribeExpectations } from './ctnetlink/expect.ts';
+import { ctnetlinkTimeout } from './ctnetlink/timeout.ts';
 import { MulticastGroups } from './multicast.ts';
 import { Nfnetlink } from './nfnetlink.ts';
 import { rtnetlinkHost } from './rtnetlink/inet-host.ts';
@@ -41,6 +43,7 @@ export function hostNetlink(host: Host): NetlinkTransport {
       new Map([
         [NFNL_SUBSYS_CTNETLINK, ctnetlink(conntrack, host.nat)],
         [NFNL_SUBSYS_CTNETLINK_EXP, ctnetlinkExpect(conntrack)],
+        [NFNL_SUBSYS_CTNETLINK_TIMEOUT, ctnetlinkTimeout(conntrack)],
       ]),
       groups,
     ),

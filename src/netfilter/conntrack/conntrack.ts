@@ -47,6 +47,7 @@ import { type AllocatePage, ConnStore } from './store.ts';
 import { type ConntrackSysctls, defaultSysctls, readSysctl, writeSysctl } from './sysctl.ts';
 import { ConnTable } from './table.ts';
 import { describe } from './text.ts';
+import type { TimeoutPolicy } from './timeout-policy.ts';
 import { CT_ACCEPT, CT_DROP, CT_REPEAT, type Tracker, type TrackerContext } from './tracker.ts';
 import { copyAddress, copyTuple, DST, equal, newTuple, PORTS, PROTO, protonum, type Words, ZONE } from './tuple.ts';
 import { Unconfirmed } from './unconfirmed.ts';
@@ -103,6 +104,8 @@ export class Conntrack implements TrackerContext {
   readonly onNew: ((ct: Conn, p: number) => void)[] = [];
   /** Connections that others announced. */
   readonly expectations: Expectations;
+  /** Named timeout policies. */
+  readonly timeoutPolicies: Map<string, TimeoutPolicy> = new Map();
   readonly greKeys: Map<string, number> = new Map();
   /** NAT's part in helpers, while there is NAT. */
   follower: Follower | undefined;

@@ -114,14 +114,21 @@ function session(table: Conntrack, ct: Conn, dir: number, message: string): numb
 }
 
 /** The address, port and lifetime of a Contact. */
-function contact(message: string, family: number): { address: Uint32Array; port: number; expires?: number } | undefined {
+function contact(
+  message: string,
+  family: number,
+): { address: Uint32Array; port: number; expires?: number } | undefined {
   const value = header(message, 'Contact', 'm');
   const m = value && /sips?:(?:[^@>;\s]*@)?(\[[0-9a-fA-F:]+\]|[0-9.]+)(?::(\d+))?/i.exec(value);
   if (!value || !m) return undefined;
   const address = addressWords(m[1].replace(/[[\]]/g, ''), family);
   if (address === undefined) return undefined;
   const own = /;expires=(\d+)/i.exec(value);
-  return { address, port: m[2] === undefined ? 5060 : Number(m[2]) & 0xffff, expires: own ? Number(own[1]) : undefined };
+  return {
+    address,
+    port: m[2] === undefined ? 5060 : Number(m[2]) & 0xffff,
+    expires: own ? Number(own[1]) : undefined,
+  };
 }
 
 function lifetime(message: string, own: number | undefined): number {

@@ -4,27 +4,12 @@
  */
 import { EINVAL, ENOENT, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
 import * as ip from '../../../wire/ipv4.ts';
-import {
-  type Attr,
-  type AttrWriter,
-  attrMap,
-  getBeU16,
-  getBeU32,
-  getString,
-  getU8,
-  getU32,
-} from '../../../wire/netlink/attr.ts';
-import {
-  IP_CT_IS_REPLY,
-  IPS_HELPER,
-  TCP_CONNTRACK_RETRANS,
-  TCP_CONNTRACK_SYN_SENT2,
-  TCP_CONNTRACK_UNACK,
-} from '../../../wire/uapi/ctnetlink.ts';
+import { type Attr, type AttrWriter, attrMap, getBeU16, getString, getU8, getU32 } from '../../../wire/netlink/attr.ts';
+import { IP_CT_IS_REPLY, IPS_HELPER } from '../../../wire/uapi/ctnetlink.ts';
 import { NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { helperKnown, helperState } from '../../conntrack/helper/registry.ts';
-import type { ConntrackSysctls } from '../../conntrack/sysctl.ts';
+import { readTimeouts, timeoutSlots } from '../../conntrack/timeout-policy.ts';
 import { DST, l3num, protonum } from '../../conntrack/tuple.ts';
 import { type Expr, type ExprKind, type InitContext, need } from '../expr.ts';
 
@@ -122,67 +107,15 @@ export const ctExpectation: ExprKind = {
   },
 };
 
-/** One timeout of a protocol: attribute number, index in `Conn.timeouts`, sysctl with its default. */
-type Slot = readonly [attr: number, index: number, sysctl: keyof ConntrackSysctls];
-
-const TCP: readonly Slot[] = [
-  [1, 1, 'tcp_timeout_syn_sent'],
-  [2, 2, 'tcp_timeout_syn_recv'],
-  [3, 3, 'tcp_timeout_established'],
-  [4, 4, 'tcp_timeout_fin_wait'],
-  [5, 5, 'tcp_timeout_close_wait'],
-  [6, 6, 'tcp_timeout_last_ack'],
-  [7, 7, 'tcp_timeout_time_wait'],
-  [8, 8, 'tcp_timeout_close'],
-  [9, TCP_CONNTRACK_SYN_SENT2, 'tcp_timeout_syn_sent'],
-  [10, TCP_CONNTRACK_RETRANS, 'tcp_timeout_max_retrans'],
-  [11, TCP_CONNTRACK_UNACK, 'tcp_timeout_unacknowledged'],
-];
-const UDP: readonly Slot[] = [
-  [1, 0, 'udp_timeout'],
-  [2, 1, 'udp_timeout_stream'],
-];
-const SCTP: readonly Slot[] = [
-  [1, 1, 'sctp_timeout_closed'],
-  [2, 2, 'sctp_timeout_cookie_wait'],
-  [3, 3, 'sctp_timeout_cookie_echoed'],
-  [4, 4, 'sctp_timeout_established'],
-  [5, 5, 'sctp_timeout_shutdown_sent'],
-  [6, 6, 'sctp_timeout_shutdown_recd'],
-  [7, 7, 'sctp_timeout_shutdown_ack_sent'],
-  [8, 8, 'sctp_timeout_heartbeat_sent'],
-];
-const SLOTS: ReadonlyMap<number, readonly Slot[]> = new Map<number, readonly Slot[]>([
-  [ip.IPPROTO_TCP, TCP],
-  [ip.IPPROTO_UDP, UDP],
-  [ip.IPPROTO_UDPLITE, UDP],
-  [ip.IPPROTO_SCTP, SCTP],
-  [ip.IPPROTO_ICMP, [[1, 0, 'icmp_timeout']]],
-  [ip.IPPROTO_ICMPV6, [[1, 0, 'icmpv6_timeout']]],
-  [
-    ip.IPPROTO_GRE,
-    [
-      [1, 0, 'gre_timeout'],
-      [2, 1, 'gre_timeout_stream'],
-    ],
-  ],
-]);
-const GENERIC: readonly Slot[] = [[1, 0, 'generic_timeout']];
-
 export const ctTimeout: ExprKind = {
   name: 'ct timeout',
   init(attrs, ctx): Expr {
     const l4 = getU8(need(attrs, U.NFTA_CT_TIMEOUT_L4PROTO).payload);
     const l3 = l3of(attrs.get(U.NFTA_CT_TIMEOUT_L3PROTO), ctx);
     const data = attrMap(need(attrs, U.NFTA_CT_TIMEOUT_DATA).payload);
-    const slots = SLOTS.get(l4) ?? GENERIC;
+    const slots = timeoutSlots(l4);
     const { conntrack } = ctx.host;
-    const values: number[] = [];
-    for (const [attr, index, sysctl] of slots) {
-      const given = data.get(attr);
-      values[index] = given === undefined ? conntrack.sysctls[sysctl] : getBeU32(given.payload);
-    }
-    values[0] ??= values[1];
+    const values = readTimeouts(data, l4, conntrack.sysctls);
     conntrack.get(ctx.family);
     return {
       name: 'ct timeout',

@@ -30,7 +30,17 @@ function ct(revision: number): XtTarget<CtTarget> {
           },
           destroy: release,
         };
-      if (info.timeout !== '') throw new KernelError(ENOENT, `No such timeout policy "${info.timeout}"`);
+      const policy = info.timeout === '' ? undefined : table.timeoutPolicies.get(info.timeout);
+      if (info.timeout !== '' && policy === undefined)
+        throw new KernelError(ENOENT, `No such timeout policy "${info.timeout}"`);
+      if (policy !== undefined) {
+        if (policy.l4 !== ctx.proto)
+          throw new KernelError(
+            EINVAL,
+            `Timeout policy \`${info.timeout}' can only be used by L4 protocol number ${policy.l4}`,
+          );
+        policy.use++;
+      }
       if (info.helper !== '') {
         if (ctx.proto === 0 || ctx.protoInvert)
           throw new KernelError(ENOENT, 'You must specify a L4 protocol and not use inversions on it');
@@ -38,7 +48,12 @@ function ct(revision: number): XtTarget<CtTarget> {
       }
       const dir = info.flags & ZONE_ORIG ? ZONE_DIR_ORIG : info.flags & ZONE_REPLY ? ZONE_DIR_REPL : ZONE_DIR_BOTH;
       const needed =
-        info.zone !== 0 || info.helper !== '' || info.ctEvents !== 0 || info.expEvents !== 0 || info.flags !== 0;
+        policy !== undefined ||
+        info.zone !== 0 ||
+        info.helper !== '' ||
+        info.ctEvents !== 0 ||
+        info.expEvents !== 0 ||
+        info.flags !== 0;
       return {
         run: (pkt) => {
           // Already seen or taken out of tracking: too late for a template.
@@ -47,11 +62,18 @@ function ct(revision: number): XtTarget<CtTarget> {
           const id = info.flags & ZONE_MARK ? table.slab.mark(pkt.p) & 0xffff : info.zone;
           table.attachTemplate(pkt.p, { id, dir }, (template) => {
             if (info.helper !== '') template.helper = helperState(info.helper, ctx.proto);
+            if (policy !== undefined) template.timeouts = policy.values;
             if (info.ctEvents !== 0) template.eventMask = info.ctEvents;
           });
           return XT_CONTINUE;
         },
-        destroy: release,
+        destroy: (undo) => {
+          if (policy !== undefined) {
+            policy.use--;
+            undo(() => policy.use++);
+          }
+          release(undo);
+        },
       };
     },
   };
