@@ -2,6 +2,7 @@
 import type { Tool } from '../io.ts';
 import { type Face, faceOf, makeIptables } from './iptables.ts';
 import { arptables } from './link/arptables.ts';
+import { ebtables } from './link/ebtables.ts';
 import { linkCommand, linkRestore, linkSave } from './link/program.ts';
 import { makeRestore } from './restore.ts';
 import { makeSave } from './save.ts';
@@ -18,6 +19,9 @@ const PROGRAMS: Readonly<Record<string, Make>> = {
   arptables: (face) => linkCommand(arptables, face),
   'arptables-save': (face) => linkSave(arptables, face),
   'arptables-restore': (face) => linkRestore(arptables, face),
+  ebtables: (face) => linkCommand(ebtables, face),
+  'ebtables-save': (face) => linkSave(ebtables, face),
+  'ebtables-restore': (face) => linkRestore(ebtables, face),
 };
 
 /**

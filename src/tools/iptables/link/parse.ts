@@ -24,6 +24,8 @@ export type LinkSyntax = {
   readonly verdicts: readonly string[];
   /** Warns of "--option ! value". */
   readonly deprecated: boolean;
+  /** Refuses a rule that makes no sense in a chain. */
+  check?(rule: LinkRule, chain: string): void;
   /** Protocol that extensions see. */
   proto(rule: LinkRule): number;
 };
@@ -234,6 +236,7 @@ export function parseLink(
     use.ext.check?.(use.state, context(use, ''));
   }
   if (cmd.verb === '') throw problem('No command specified');
+  if (cmd.chain !== undefined) syntax.check?.(cmd.rule, cmd.chain);
   return cmd;
 }
 
