@@ -176,7 +176,7 @@ function* rule(id: string, line: string, table: Table, space: Workspace, books: 
   const json = books.json.get(text);
   if (json === undefined) return;
   yield jsonInput(`${id}:json`, text, json, table, space, got);
-  const shown = space.listed(compiled);
+  const shown = space.listed(compiled, books.release);
   const context: JsonContext = {
     ...LIST,
     release: books.release,
@@ -213,7 +213,7 @@ function listing(
   space: Workspace,
   list: ListOptions,
 ): CaseResult {
-  const got = printRule(space.listed(compiled), list);
+  const got = printRule(space.listed(compiled, list.release), list);
   return ordered(got) === ordered(expected)
     ? { id, ok: true, group: 'listing' }
     : { id, ok: false, reason: 'listing', expected, got, group: 'listing' };

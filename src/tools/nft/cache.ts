@@ -85,6 +85,8 @@ export type Selector = {
   readonly family?: Family;
   readonly table?: string;
   readonly reset?: { readonly type: number; readonly name?: string };
+  /** The release whose listing it is for. */
+  readonly release?: dt.Release;
 };
 
 const NFGENMSG_LENGTH = 4;
@@ -274,7 +276,7 @@ class Reader {
     const chain = table?.chains.find((one) => one.name === name);
     if (table === undefined || chain === undefined) return;
     const exprs = a.get(U.NFTA_RULE_EXPRESSIONS);
-    const reader = new RuleReader(family, (set) => table.sets.find((one) => one.name === set));
+    const reader = new RuleReader(family, (set) => table.sets.find((one) => one.name === set), this.#selector.release);
     chain.rules.push({
       kind: 'rule',
       family,

@@ -3,7 +3,8 @@
  * bytecode only.
  */
 import type { Command, Family, Rule, SetExpr } from './ast.ts';
-import type { Names } from './datatype.ts';
+import type { SetEntry } from './cache.ts';
+import type { Names, Release } from './datatype.ts';
 import { kernelElements } from './elements.ts';
 import { Context, type World } from './eval/context.ts';
 import { declareSet } from './eval/declare.ts';
@@ -67,11 +68,12 @@ export class Workspace implements World {
   }
 
   /** The rule as `nft list` shows it once it is in the kernel. */
-  listed({ rule, exprs, sets }: CompiledRule): Rule {
-    return relistRule(rule, exprs, sets, (name) => {
+  listed({ rule, exprs, sets }: CompiledRule, release?: Release): Rule {
+    const find = (name: string): SetEntry | undefined => {
       const set = this.set(rule.family, rule.table, name);
       return set && relistSet(set, []);
-    });
+    };
+    return relistRule(rule, exprs, sets, find, release);
   }
 
   /** Runs a command that has been read. Throws NftError. */

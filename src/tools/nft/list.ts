@@ -88,6 +88,7 @@ export function runList(command: Command, socket: NetlinkSocket, names: Names, f
   const ruleset = readRuleset(socket, {
     ...(object.family && { family: object.family }),
     ...(single && { table: object.table }),
+    ...(flags.release && { release: flags.release }),
     ...(command.op === 'reset' && {
       reset: { type: named[1], ...(object.name !== undefined && { name: object.name }) },
     }),

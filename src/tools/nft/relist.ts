@@ -6,6 +6,7 @@ import { AttrWriter, attrMap } from '../../wire/netlink/attr.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import type { Family, Rule } from './ast.ts';
 import { readSet, type SetEntry } from './cache.ts';
+import type { Release } from './datatype.ts';
 import { RuleReader } from './delinearize/rule.ts';
 import type { KernelElement } from './elements.ts';
 import { decodeExprs } from './expr/decode.ts';
@@ -40,6 +41,7 @@ export function relistRule(
   exprs: readonly KernelExpr[],
   own: readonly CompiledSet[],
   sets: (name: string) => SetEntry | undefined,
+  release?: Release,
 ): Rule {
   const w = new AttrWriter();
   encodeExprs(w, LISTED_RULE, exprs.map(named));
@@ -49,5 +51,5 @@ export function relistRule(
     own.map(({ set, elements }) => [set.name.includes('%d') ? String(set.id) : set.name, relistSet(set, elements)]),
   );
   const find = (name: string): SetEntry | undefined => entries.get(name) ?? sets(name);
-  return { ...rule, stmts: new RuleReader(rule.family as Family, find).read(decodeExprs(attr)) };
+  return { ...rule, stmts: new RuleReader(rule.family as Family, find, release).read(decodeExprs(attr)) };
 }

@@ -11,6 +11,7 @@ import {
   NFT_META_PROTOCOL,
 } from '../../../wire/uapi/nf-tables.ts';
 import type { Expr, Family, RelationalExpr, Stmt } from '../ast.ts';
+import type { Release } from '../datatype.ts';
 import {
   BASE_LL,
   BASE_NETWORK,
@@ -38,9 +39,12 @@ export class HeaderContext {
   icmpStmt: Stmt | undefined;
   readonly #inner = new Map<ProtoDesc, HeaderContext>();
   readonly #remove: (stmt: Stmt) => void;
+  /** The release whose listing this is for: newer ones name fields that were shifted out of their bytes. */
+  readonly listedFor: Release | undefined;
 
-  constructor(family: Family, remove: (stmt: Stmt) => void) {
+  constructor(family: Family, remove: (stmt: Stmt) => void, release?: Release) {
     this.family = family;
+    this.listedFor = release;
     this.#remove = remove;
     const first = familyProto[family];
     this.layers[first.base].desc = first.desc;
@@ -53,7 +57,7 @@ export class HeaderContext {
     const known = this.#inner.get(tunnel);
     if (known !== undefined) return known;
     const family = (tunnel.inner?.flags ?? 0) & NFT_INNER_LL ? 'bridge' : 'netdev';
-    const made = new HeaderContext(family, this.#remove);
+    const made = new HeaderContext(family, this.#remove, this.listedFor);
     made.layers[BASE_TUNNEL].desc = tunnel;
     this.#inner.set(tunnel, made);
     return made;

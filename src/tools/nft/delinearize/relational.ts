@@ -74,6 +74,8 @@ export function completeExpr(t: Typing, e: Expr): Expr {
       return { ...e, parts: e.parts.flatMap((p) => expandPart(t, p)) };
     case 'binary': {
       if (e.op === '>>' && e.left.kind === 'binary' && e.right.kind === 'value') {
+        // The old release leaves the bytes.
+        if (t.ctx.listedFor !== '1.1.0' && e.left.op === '&') return e;
         const shifted = shiftedField(t, e.left, e.right.value);
         if (shifted) return shifted;
       }

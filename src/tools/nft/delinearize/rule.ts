@@ -40,12 +40,13 @@ export class RuleReader {
   #stmts: Stmt[] = [];
   readonly #ctx: HeaderContext;
 
-  constructor(family: Family, sets: SetFinder) {
+  constructor(family: Family, sets: SetFinder, release?: dt.Release) {
     this.#family = family;
     this.#sets = sets;
-    this.#ctx = new HeaderContext(family, (stmt) => {
+    const remove = (stmt: Stmt): void => {
       this.#stmts = this.#stmts.filter((s) => s !== stmt);
-    });
+    };
+    this.#ctx = new HeaderContext(family, remove, release);
   }
 
   /** The statements of the expressions. */
