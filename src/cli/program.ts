@@ -4,6 +4,7 @@ import { addBpf } from './bpf.ts';
 import { addDiff } from './diff.ts';
 import { addExpect } from './expect.ts';
 import { addLab } from './lab.ts';
+import { addLint } from './lint.ts';
 import { BAD_INPUT, OK } from './output.ts';
 import { addReplay } from './replay.ts';
 import { addTest } from './test.ts';
@@ -39,6 +40,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   addExpect(program);
   addReplay(program);
   addDiff(program);
+  addLint(program);
   addTest(program);
   addLab(program, argv);
   addTrace(program, argv);

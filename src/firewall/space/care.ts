@@ -128,7 +128,7 @@ export class Care {
   readonly #natures: Natures;
   readonly #sides: readonly [Side, Side];
   readonly #contents = new Map<string, number>();
-  readonly #meanings = new Map<string, WeakMap<Rule, Meaning>>();
+  readonly #meanings = new Map<string, Map<Rule, Meaning>>();
   readonly #running = new Set<Chain>();
 
   constructor(space: Space, natures: Natures, a: Side, b: Side) {
@@ -185,7 +185,7 @@ export class Care {
     const where = `${place.side.name} ${place.pf} ${place.l3} ${place.hook} ${place.iif} ${place.oif} ${place.path} ${place.tracked === undefined}`;
     let known = this.#meanings.get(where);
     if (known === undefined) {
-      known = new WeakMap();
+      known = new Map();
       this.#meanings.set(where, known);
     }
     let meaning = known.get(rule);

@@ -48,7 +48,7 @@ type Nature = {
 
 export class Natures {
   readonly #reader: Reader;
-  readonly #rules = new WeakMap<Rule, Nature>();
+  readonly #rules = new Map<Rule, Nature>();
   readonly #chains = new Map<Chain, boolean>();
 
   constructor(reader: Reader) {
@@ -127,7 +127,7 @@ export class Chains {
   readonly #natures: Natures;
   readonly #memo = new Map<string, ChainResult>();
   readonly #chainIds = new Map<Chain, number>();
-  readonly #stateIds = new WeakMap<State, number>();
+  readonly #stateIds = new Map<State, number>();
   #states = 0;
   /** Told of every rule, when there is one; rules are then taken one by one. */
   watcher: Watcher | undefined;

@@ -85,7 +85,7 @@ export class ExprData {
 
 /** Expressions read once. */
 export class Reader {
-  readonly #known = new WeakMap<Expr, ExprData>();
+  readonly #known = new Map<Expr, ExprData>();
 
   read(expr: Expr): ExprData {
     let data = this.#known.get(expr);
