@@ -113,6 +113,14 @@ type Found = {
   readonly unlike: readonly Unlike[];
 };
 
+/** Where tracking puts fragments together first, nobody sees one. */
+function wholePackets(space: Space, sides: readonly Side[], world: World): Node {
+  const nh = space.fields.field('nh').first;
+  const levels = Array.from({ length: 14 }, (_, i) => nh + 50 + i);
+  const later = space.fields.has('later fragment') ? [space.fields.field('later fragment').first] : [];
+  return domainOf(space, sides, world, new Set([...levels, ...later]));
+}
+
 /** Treats all ways; ways that a limit kept from being compared are left out. */
 function findAll(
   space: Space,
@@ -135,7 +143,7 @@ function findAll(
       const chains = new Chains(natures);
       for (const world of worlds) {
         options.progress?.(`${world.name}: aligning`);
-        const care = careless ? TRUE : cares.of(world);
+        const care = space.bdd.and(wholePackets(space, [a, b], world), careless ? TRUE : cares.of(world));
         options.progress?.(`${world.name}: old rules`);
         const before = treat(space, chains, resources[0], a, world, care);
         options.progress?.(`${world.name}: new rules`);
