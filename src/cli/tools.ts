@@ -14,6 +14,8 @@ import { guarded, readBytes, readText } from './output.ts';
 const READS_STDIN = ['nft', 'iptables-restore', 'ip6tables-restore'];
 
 function wantsStdin(tool: string, args: readonly string[]): boolean {
+  if (tool === 'ipset')
+    return args.some((a) => a === 'restore' || a === '-R') && !args.some((a) => /^-(?:f|file|-file)$/.test(a));
   if (tool === 'nft') return args.includes('-') || args.includes('/dev/stdin');
   return READS_STDIN.includes(tool) && !args.some((a) => !a.startsWith('-') && a !== '');
 }

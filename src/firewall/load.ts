@@ -33,6 +33,7 @@ export const SCRIPT_TOOLS: readonly string[] = [
   'ip6tables-restore',
   'iptables-save',
   'ip6tables-save',
+  'ipset',
   'sysctl',
 ];
 

@@ -10,6 +10,7 @@ import {
   NFNL_SUBSYS_CTNETLINK,
   NFNL_SUBSYS_CTNETLINK_EXP,
   NFNL_SUBSYS_CTNETLINK_TIMEOUT,
+  NFNL_SUBSYS_IPSET,
   NFNLGRP_CONNTRACK_DESTROY,
   NFNLGRP_CONNTRACK_EXP_DESTROY,
   NFNLGRP_CONNTRACK_EXP_NEW,
@@ -19,6 +20,7 @@ import {
 import { ctnetlink, subscribeConntrack } from './ctnetlink/ctnetlink.ts';
 import { ctnetlinkExpect, subscribeExpectations } from './ctnetlink/expect.ts';
 import { ctnetlinkTimeout } from './ctnetlink/timeout.ts';
+import { ipsetSubsystem } from './ipset/ipset.ts';
 import { MulticastGroups } from './multicast.ts';
 import { Nfnetlink } from './nfnetlink.ts';
 import { rtnetlinkHost } from './rtnetlink/inet-host.ts';
@@ -44,6 +46,7 @@ export function hostNetlink(host: Host): NetlinkTransport {
         [NFNL_SUBSYS_CTNETLINK, ctnetlink(conntrack, host.nat)],
         [NFNL_SUBSYS_CTNETLINK_EXP, ctnetlinkExpect(conntrack)],
         [NFNL_SUBSYS_CTNETLINK_TIMEOUT, ctnetlinkTimeout(conntrack)],
+        [NFNL_SUBSYS_IPSET, ipsetSubsystem(host.ipset, host.world)],
       ]),
       groups,
     ),

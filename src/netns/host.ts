@@ -24,6 +24,7 @@ import { InetSysctls } from '../inet/sysctl.ts';
 import { Arp, sendEthernet } from '../link/arp.ts';
 import { NeighbourTable } from '../link/neighbour.ts';
 import { Conntrack } from '../netfilter/conntrack/conntrack.ts';
+import { Ipset } from '../netfilter/ipset/ipset.ts';
 import { Nat } from '../netfilter/nat/nat.ts';
 import { Nftables } from '../netfilter/nft/nftables.ts';
 import { openSocket, type SocketKind } from '../socket/open.ts';
@@ -74,6 +75,7 @@ export class Host implements InetHost {
   readonly conntrack: Conntrack;
   readonly nat: Nat;
   readonly nftables: Nftables;
+  readonly ipset: Ipset;
   /** The kernel log, newest last. */
   readonly log: string[] = [];
   /** Takes frames of ports that belong to a bridge; set by the bridge code. True: taken. */
@@ -177,6 +179,8 @@ export class Host implements InetHost {
     const nftHost = new NftHost(this);
     this.nat = new Nat(this.conntrack, this.hooks, nftHost);
     this.nftables = new Nftables(nftHost);
+    this.ipset = new Ipset(world, nftHost);
+    this.nftables.xt.sets = this.ipset;
     this.addresses.onTentative = (address): void => this.ip6.ndisc.detect(address);
   }
 

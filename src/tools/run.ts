@@ -6,6 +6,7 @@ import { strerror } from '../core/errno.ts';
 import { bpftool } from './bpftool/bpftool.ts';
 import type { Tool, ToolIo, ToolResult } from './io.ts';
 import { ip } from './ip/main.ts';
+import { ipset } from './ipset/ipset.ts';
 import {
   ip6tables,
   ip6tablesRestore,
@@ -39,6 +40,7 @@ export type ToolTable = Readonly<Record<string, Tool>>;
 export const TOOLS: ToolTable = {
   bpftool,
   ip,
+  ipset,
   ip6tables,
   'ip6tables-restore': ip6tablesRestore,
   'ip6tables-restore-translate': ip6tablesRestoreTranslate,

@@ -37,7 +37,7 @@ export type IpsetSet = {
   del(pkt: PktInfo, options: IpsetOptions): boolean;
 };
 
-/** All sets of a host. A swap changes what an index stands for, so rules ask by the object that they hold. */
+/** All sets of a host. A swap changes what an index stands for, so rules ask again for every packet. */
 export type IpsetRegistry = {
   byIndex(index: number): IpsetSet | undefined;
 };

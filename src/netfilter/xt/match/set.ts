@@ -13,21 +13,29 @@ import {
 } from '../extension.ts';
 import type { IpsetOptions, IpsetSet } from '../ipset.ts';
 
-function find(ctx: XtContext, info: I.SetInfo): IpsetSet {
-  const set = ctx.state.sets?.byIndex(info.index);
-  if (set === undefined) throw new KernelError(ENOENT, `Cannot find set identified by id ${info.index} to match`);
+/** A set as a rule knows it: by its index, so that a swap changes what the rule looks at. */
+type SetRef = { get(): IpsetSet | undefined };
+
+function find(ctx: XtContext, info: I.SetInfo): SetRef {
+  const { sets } = ctx.state;
+  if (sets?.byIndex(info.index) === undefined)
+    throw new KernelError(ENOENT, `Cannot find set identified by id ${info.index} to match`);
   if (info.dim === 0 || info.dim > 6) throw new KernelError(ERANGE, 'set dimension is over the limit!');
-  return set;
+  return { get: () => sets.byIndex(info.index) };
 }
 
 /** Takes hold of sets; the answer lets them go. */
-function holdSets(sets: readonly IpsetSet[]): (undo: (step: () => void) => void) => void {
-  for (const set of sets) set.references++;
+function holdSets(refs: readonly SetRef[]): (undo: (step: () => void) => void) => void {
+  const move = (by: number): void => {
+    for (const ref of refs) {
+      const set = ref.get();
+      if (set !== undefined) set.references += by;
+    }
+  };
+  move(1);
   return (undo) => {
-    for (const set of sets) set.references--;
-    undo(() => {
-      for (const set of sets) set.references++;
-    });
+    move(-1);
+    undo(() => move(1));
   };
 }
 
@@ -66,7 +74,7 @@ export const set: XtMatch<I.SetMatch> = {
     const opt = options(info.set, info.flags, undefined);
     const invert = (info.set.flags & I.IPSET_INV_MATCH) !== 0;
     const run: MatchFn = (pkt) => {
-      const element = found.test(pkt, opt);
+      const element = found.get()?.test(pkt, opt);
       let hit = element !== undefined;
       if (element !== undefined && packets !== undefined) hit &&= packets(element.packets);
       if (element !== undefined && bytes !== undefined) hit &&= bytes(element.bytes);
@@ -84,7 +92,7 @@ export const SET: XtTarget<I.SetTarget> = {
   revision: 3,
   codec: I.setTarget,
   make(info, ctx) {
-    const there = (side: I.SetInfo): IpsetSet | undefined =>
+    const there = (side: I.SetInfo): SetRef | undefined =>
       side.index === I.IPSET_INVALID_ID ? undefined : find(ctx, side);
     const add = there(info.add);
     const del = there(info.del);
@@ -95,9 +103,9 @@ export const SET: XtTarget<I.SetTarget> = {
     const delOptions = options(info.del, 0, undefined);
     const mapOptions = options(info.map, 0, undefined);
     const run: TargetFn = (pkt) => {
-      add?.add(pkt, addOptions);
-      del?.del(pkt, delOptions);
-      const element = map?.test(pkt, mapOptions);
+      add?.get()?.add(pkt, addOptions);
+      del?.get()?.del(pkt, delOptions);
+      const element = map?.get()?.test(pkt, mapOptions);
       if (element !== undefined) {
         if (info.flags & I.IPSET_FLAG_MAP_SKBMARK)
           pkt.slab.setMark(pkt.p, ((pkt.slab.mark(pkt.p) & ~element.markMask) ^ element.mark) >>> 0);
