@@ -62,6 +62,22 @@ export function domainOf(space: Space, sides: readonly Side[], world: World, sup
     const nh = fields.field('nh').first;
     for (let bit = 50; bit < 64; bit++) if (support.has(nh + bit)) require(bdd.not(bdd.variable(nh + bit)));
   }
+  if (world.l3 === NFPROTO_IPV4 || world.l3 === NFPROTO_IPV6) {
+    // A whole packet has at least its headers.
+    const at = fields.field('nh').first + (world.l3 === NFPROTO_IPV4 ? 16 : 32);
+    const length = Array.from({ length: 16 }, (_, i) => at + i);
+    if (length.some((level) => support.has(level))) {
+      const header = world.l3 === NFPROTO_IPV4 ? 20 : 0;
+      const atLeast = (n: number): Node =>
+        above(
+          bdd,
+          length.map((level) => bdd.variable(level)),
+          Uint8Array.of(0, n),
+        );
+      const tcp = equals(bdd, fields.vec('protocol'), Uint8Array.of(6));
+      require(bdd.ite(tcp, atLeast(header + 20), atLeast(header + 8)));
+    }
+  }
   if (world.l3 === NFPROTO_IPV6) {
     if (uses('later fragment') && tracks(sides, NFPROTO_IPV6)) require(bdd.not(fragment6(space)));
     const nh = fields.field('nh').first + 48;

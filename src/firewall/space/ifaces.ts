@@ -27,6 +27,8 @@ function padded(name: string): Uint8Array {
 function mentioned(bytes: Uint8Array, names: Set<string>, prefixes: Set<string>): void {
   const end = bytes.indexOf(0);
   const text = fromUtf8.decode(end < 0 ? bytes : bytes.subarray(0, end));
+  // No interface can be called that: no packet matches.
+  if (!/^[\x21-\x7e]*$/.test(text) || text.includes('/')) return;
   if (end >= 0 || bytes.length >= IFNAMSIZ) names.add(text);
   else prefixes.add(text);
 }
@@ -44,7 +46,14 @@ function collect(side: Side, reader: Reader, names: Set<string>, prefixes: Set<s
       const nameAt = new Set<number>();
       const indexAt = new Set<number>();
       for (const expr of rule.exprs) {
-        if (expr.name === 'meta') {
+        if (['payload', 'immediate', 'ct', 'fib', 'exthdr', 'socket', 'rt', 'hash', 'numgen'].includes(expr.name)) {
+          // Whatever was in the register is gone. (The destination is attribute 1 of most of them; a superset does no harm.)
+          const data = reader.read(expr);
+          for (const type of [1, 2]) {
+            nameAt.delete(data.register(type));
+            indexAt.delete(data.register(type));
+          }
+        } else if (expr.name === 'meta') {
           const data = reader.read(expr);
           const key = data.u32(U.NFTA_META_KEY);
           const to = data.register(U.NFTA_META_DREG);
