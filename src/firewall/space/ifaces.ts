@@ -46,13 +46,11 @@ function collect(side: Side, reader: Reader, names: Set<string>, prefixes: Set<s
       const nameAt = new Set<number>();
       const indexAt = new Set<number>();
       for (const expr of rule.exprs) {
-        if (['payload', 'immediate', 'ct', 'fib', 'exthdr', 'socket', 'rt', 'hash', 'numgen'].includes(expr.name)) {
-          // Whatever was in the register is gone. (The destination is attribute 1 of most of them; a superset does no harm.)
-          const data = reader.read(expr);
-          for (const type of [1, 2]) {
-            nameAt.delete(data.register(type));
-            indexAt.delete(data.register(type));
-          }
+        if (expr.name === 'payload' || expr.name === 'immediate') {
+          // Whatever was in the register is gone.
+          const to = reader.read(expr).register(expr.name === 'payload' ? U.NFTA_PAYLOAD_DREG : U.NFTA_IMMEDIATE_DREG);
+          nameAt.delete(to);
+          indexAt.delete(to);
         } else if (expr.name === 'meta') {
           const data = reader.read(expr);
           const key = data.u32(U.NFTA_META_KEY);
