@@ -26,6 +26,8 @@ const SUITES: Readonly<Record<string, string>> = {
   'conntrack-cli': './conntrack-cli.js',
   'nft-py': './nft-py.js',
   'nft-dumps': './nft-dumps.js',
+  'nft-sessions': './nft-sessions.js',
+  'nft-monitor': './nft-monitor.js',
   'iptables-txlate': './iptables-txlate.js',
   cbpf: './ebpf-cbpf.js',
   matrices: './ebpf-matrices.js',

@@ -6,13 +6,18 @@
  *     nfgenmsg, in front of the attributes:  | family 1 | version 1 | res_id 2 (big-endian) |
  */
 import { EINVAL, EOPNOTSUPP, ERANGE, KernelError } from '../core/errno.ts';
-import { answer, change, isChange } from '../netfilter/nft/api/dispatch.ts';
+import { answer, change, generationMessage, isChange } from '../netfilter/nft/api/dispatch.ts';
 import type { Nftables, Request } from '../netfilter/nft/nftables.ts';
 import type { Transaction } from '../netfilter/nft/transaction.ts';
 import { attrMap, getBeU32 } from '../wire/netlink/attr.ts';
 import { type Message, parseMessages } from '../wire/netlink/message.ts';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST } from '../wire/uapi/netlink.ts';
-import { NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFNL_SUBSYS_NFTABLES } from '../wire/uapi/nfnetlink.ts';
+import {
+  NFNL_MSG_BATCH_BEGIN,
+  NFNL_MSG_BATCH_END,
+  NFNL_SUBSYS_NFTABLES,
+  NFNLGRP_NFTABLES,
+} from '../wire/uapi/nfnetlink.ts';
 import { ackMessage, doneMessage } from './ack.ts';
 import { MulticastGroups } from './multicast.ts';
 
@@ -112,7 +117,8 @@ export class Nfnetlink {
    */
   #attempt(begin: Message, messages: readonly Message[], end: Message | undefined, checkEach: boolean): Message[] {
     const nft = this.#nft;
-    const tx = nft.begin();
+    const heard = this.groups.heard(NFNLGRP_NFTABLES);
+    const tx = nft.begin(heard);
     const acks: Message[] = [];
     let failed = false;
     for (const m of messages) {
@@ -142,7 +148,14 @@ export class Nfnetlink {
       return acks;
     }
     nft.commit(tx);
-    return [...tx.echoes, ...acks, ...(end.flags & NLM_F_ACK ? [ackMessage(end, undefined)] : [])];
+    const echoes: Message[] = [];
+    for (const note of tx.notes) {
+      const m = note.make();
+      if (note.echo) echoes.push(m);
+      if (heard) this.groups.publish(NFNLGRP_NFTABLES, () => m);
+    }
+    if (heard) this.groups.publish(NFNLGRP_NFTABLES, () => generationMessage(nft, { seq: end.seq }));
+    return [...echoes, ...acks, ...(end.flags & NLM_F_ACK ? [ackMessage(end, undefined)] : [])];
   }
 
   #change(tx: Transaction, m: Message): void {

@@ -162,9 +162,9 @@ export class Nftables {
     }
   }
 
-  /** Begins a batch. */
-  begin(): Transaction {
-    return new Transaction();
+  /** Begins a batch; `heard` when somebody listens to changes. */
+  begin(heard = false): Transaction {
+    return new Transaction(heard);
   }
 
   /** Ends a batch well: the new configuration is in force from here on. */

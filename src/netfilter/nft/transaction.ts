@@ -4,6 +4,7 @@
  * What others see from outside (hooks) changes at commit only.
  */
 import type { Message } from '../../wire/netlink/message.ts';
+import { NLM_F_ECHO } from '../../wire/uapi/netlink.ts';
 import type { Undo } from './expr.ts';
 import type { Chain, Rule } from './model.ts';
 
@@ -25,15 +26,36 @@ export function takeOut<T>(map: Map<string, T>, key: string, undo: Undo): void {
   });
 }
 
+/** What notifications repeat of the request that caused them. */
+export type Told = { readonly type: number; readonly seq: number; readonly flags: number };
+
+/** One change to be told; `echo` when its request asked. */
+export type Note = { readonly echo: boolean; readonly make: () => Message };
+
 export class Transaction {
   readonly #undos: (() => void)[] = [];
   readonly #commits: (() => void)[] = [];
-  /** Notifications for requests that asked to be told (NLM_F_ECHO). */
-  readonly echoes: Message[] = [];
+  /** What changed, in order, for those who listen (NFNLGRP_NFTABLES) or asked (NLM_F_ECHO); made after the commit. */
+  readonly notes: Note[] = [];
+  /** The request that is being carried out. */
+  request: Told = { type: 0, seq: 0, flags: 0 };
+  readonly #heard: boolean;
   /** Something in the batch can jump or is bound to certain hooks: the chains are to be checked before commit. */
   jumps = false;
   /** Rule lists that this batch has made its own. */
   readonly rules: Map<Chain, Rule[]> = new Map();
+
+  /** `heard`: somebody listens, so that every change is told. */
+  constructor(heard = false) {
+    this.#heard = heard;
+  }
+
+  /** Notes a change; `make` writes its message when all is committed. */
+  note(make: (request: Told) => Message): void {
+    const { request } = this;
+    const echo = (request.flags & NLM_F_ECHO) !== 0;
+    if (echo || this.#heard) this.notes.push({ echo, make: () => make(request) });
+  }
 
   /** Records how to take back a change just made. */
   readonly undo: Undo = (step) => {

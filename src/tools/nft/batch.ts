@@ -4,7 +4,7 @@
  */
 import { AttrWriter } from '../../wire/netlink/attr.ts';
 import { emitMessages, type Message, type NetlinkSocket, readAck } from '../../wire/netlink/message.ts';
-import { NLM_F_ACK, NLM_F_REQUEST } from '../../wire/uapi/netlink.ts';
+import { NLM_F_ACK, NLM_F_ECHO, NLM_F_REQUEST } from '../../wire/uapi/netlink.ts';
 import { NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
 import type { Family, Rule } from './ast.ts';
 import type { Location } from './source.ts';
@@ -32,6 +32,8 @@ export type BatchError = { readonly errno: number; readonly message?: string; re
 export class Batch {
   readonly #messages: Message[] = [];
   readonly #origins: Origin[] = [];
+  /** Every message asks to be told what came of it (`nft -e`). */
+  echo = false;
 
   get size(): number {
     return this.#messages.length;
@@ -43,7 +45,7 @@ export class Batch {
     fill(w);
     this.#messages.push({
       type: (NFNL_SUBSYS_NFTABLES << 8) | msg,
-      flags: NLM_F_REQUEST | NLM_F_ACK | flags,
+      flags: NLM_F_REQUEST | NLM_F_ACK | (this.echo ? NLM_F_ECHO : 0) | flags,
       seq: this.#messages.length + 1,
       port: 0,
       payload: w.finish(),

@@ -9,14 +9,18 @@ import { attrMap, getBeU64 } from '../../wire/netlink/attr.ts';
 import type { NetlinkTransport } from '../../wire/netlink/message.ts';
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
+import { NetlinkError } from '../netlink-client.ts';
 import type { Command, Family } from './ast.ts';
 import type { Release } from './datatype.ts';
+import { readRuleset } from './cache.ts';
 import { dynamicSets } from './dynamic-sets.ts';
 import { readJsonCommands } from './json/read-command.ts';
 import type { Json } from './json/types.ts';
 import { runList } from './list.ts';
+import { readEvents, startMonitor } from './monitor.ts';
 import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
+import type { Scope } from './parser/core.ts';
 import { newScope, parse } from './parser/index.ts';
 import { Session } from './session.ts';
 import { formatError, LineIndex, NftError, type Source } from './source.ts';
@@ -30,6 +34,8 @@ export type NftIo = {
   readonly stdin?: string;
   /** The release of nftables whose listings are wanted. */
   readonly release?: Release;
+  /** Where `nft monitor` goes on writing: called with what begins it and returns what ends it. */
+  readonly follow?: (start: (write: (text: string) => void) => () => void) => void;
 };
 
 /** Where a rule that was added came from. */
@@ -53,8 +59,11 @@ export type ScriptOptions = {
   readonly defines?: ReadonlyMap<string, string>;
   readonly debugNetlink?: boolean;
   readonly flags?: Partial<Flags>;
+  /** Definitions that outlive the script (`nft -i`). */
+  readonly scope?: Scope;
 };
 
+const MONITORED = ['tables', 'chains', 'rules', 'sets', 'elements', 'ruleset'] as const;
 const NFNL_TYPE_MASK = 255;
 const ENOENT_TEXT = 'No such file or directory';
 
@@ -131,7 +140,7 @@ export function parseScript(
   }
   const paths = [...(options.includePaths ?? []), '/etc'];
   const include = (path: string): readonly Source[] | undefined => includeFiles(io as NftIo, paths, path);
-  return parse({ name: options.file ?? '/dev/stdin', text }, { include }, newScope(options.defines));
+  return parse({ name: options.file ?? '/dev/stdin', text }, { include }, options.scope ?? newScope(options.defines));
 }
 
 const READS: ReadonlySet<string> = new Set(['list', 'get', 'reset', 'describe']);
@@ -151,7 +160,12 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
   } catch (error) {
     return failed([asError(error)]);
   }
-  const session = new Session(io.netlink.open(12), hostNames(io.netlink, reader(io)), options.debugNetlink === true);
+  const socket = io.netlink.open(12);
+  const names = hostNames(io.netlink, reader(io));
+  const session = new Session(socket, names, options.debugNetlink === true);
+  const { flags = {} } = options;
+  session.batch.echo = flags.echo === true;
+  let echoed = '';
   session.dynamic = dynamicSets(parsed.commands);
   const errors: NftError[] = [...parsed.errors];
   const reads: Command[] = [];
@@ -175,6 +189,17 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
         }),
         session.debug,
       );
+    if (flags.echo === true) {
+      const events = readEvents(
+        echoes.map(({ m }) => m),
+        [readRuleset(socket)],
+        names,
+        flags,
+      );
+      echoed = flags.json
+        ? `${JSON.stringify({ nftables: events.map((event) => event.json) })}\n`
+        : events.map((event) => `${event.text}\n`).join('');
+    }
     const lines = new LineIndex();
     for (const { m, origin } of echoes) {
       const { rule } = origin;
@@ -192,12 +217,12 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
       });
     }
   }
-  let stdout = session.debug;
+  let stdout = session.debug + echoed;
   for (const command of reads) {
     try {
       stdout += read(command, io, options);
     } catch (error) {
-      return { ...failed([asError(error)], stdout), rules };
+      return { ...failed([asError(error, command)], stdout), rules };
     }
   }
   return { code: 0, stdout, stderr: '', rules };
@@ -210,10 +235,40 @@ function read(command: Command, io: NftIo, options: ScriptOptions): string {
   });
 }
 
-function asError(error: unknown): NftError {
+function asError(error: unknown, command?: Command): NftError {
   if (error instanceof NftError) return error;
+  if (error instanceof NetlinkError) return new NftError(command?.loc, strerror(error.errno));
   if (error instanceof RangeError) return new NftError(undefined, 'the script nests too deeply or is too large');
   throw error;
+}
+
+/** `nft -i`: every line is a script of its own; definitions stay. Ends with the input or "quit". */
+function interactive(io: NftIo, options: ScriptOptions): ToolResult {
+  const scope = newScope(options.defines);
+  let [stdout, stderr] = ['', ''];
+  for (const line of (io.stdin ?? '').split('\n')) {
+    if (line.trim() === 'quit') break;
+    const ran = runScript(line, io, { ...options, file: '<cli>', scope });
+    stdout += ran.stdout;
+    stderr += ran.stderr;
+  }
+  return { code: 0, stdout, stderr };
+}
+
+/** `nft monitor [trace | [new | destroy] [tables | chains | rules | sets | elements | ruleset]]` */
+function monitor(words: readonly string[], io: NftIo, options: ScriptOptions): ToolResult {
+  const rest = [...words];
+  const events = rest[0] === 'new' || rest[0] === 'destroy' ? (rest.shift() as 'new' | 'destroy') : undefined;
+  const what = MONITORED.find((one) => one === rest[0]);
+  if (what !== undefined) rest.shift();
+  const fail = (text: string): ToolResult => ({ code: 1, stdout: '', stderr: `Error: ${text}\n` });
+  if (rest[0] === 'trace') return fail('netloom does not support nft monitor trace');
+  if (rest.length > 0) return fail(`syntax error, unexpected ${rest[0]}`);
+  if (io.follow === undefined) return fail('nft monitor goes on until it is stopped: netloom does not support it here');
+  const filter = { ...(events && { events }), ...(what && { what }) };
+  const names = hostNames(io.netlink, reader(io));
+  io.follow((write) => startMonitor(filter, io.netlink.open(12), names, options.flags ?? {}, write));
+  return { code: 0, stdout: '', stderr: '' };
 }
 
 /** The `nft` command. */
@@ -223,6 +278,9 @@ export function nft(argv: readonly string[], io: NftIo): ToolResult {
   const { options } = args;
   if (args.help) return { code: 0, stdout: USAGE, stderr: '' };
   if (args.version) return { code: 0, stdout: VERSION, stderr: '' };
+  if (args.interactive) return interactive(io, options);
+  const words = args.rest.join(' ').trim().split(/\s+/);
+  if (args.files.length === 0 && words[0] === 'monitor') return monitor(words.slice(1), io, options);
   if (args.files.length === 0) {
     if (args.rest.length === 0) return { code: 1, stdout: '', stderr: 'Error: no command specified\n' };
     const { rules: _, ...result } = runScript(args.rest.join(' '), io, { ...options, file: '<cmdline>' });

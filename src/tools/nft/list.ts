@@ -4,7 +4,7 @@
 import type { NetlinkSocket } from '../../wire/netlink/message.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import type { Command, Target } from './ast.ts';
-import { type ObjectView, type Ruleset, readRuleset, type SetEntry, type TableView } from './cache.ts';
+import { readRuleset } from './cache.ts';
 import type { Names } from './datatype.ts';
 import { jsonRuleset, jsonTables } from './json/ruleset.ts';
 import type { Json } from './json/types.ts';
@@ -21,6 +21,7 @@ import {
   tableHead,
 } from './print/ruleset.ts';
 import { type Location, NftError } from './source.ts';
+import type { ObjectView, Ruleset, SetEntry, TableView } from './views.ts';
 
 /** Words for objects, one and many. */
 const OBJECTS: Readonly<Record<string, readonly [type: string, number: number]>> = {
@@ -50,7 +51,7 @@ const KINDS: Readonly<Record<string, (set: SetEntry) => boolean>> = {
   meter: isMeter,
 };
 
-function listOptions(flags: Partial<Flags>, names: Names): ListOptions {
+export function listOptions(flags: Partial<Flags>, names: Names): ListOptions {
   return {
     ...(names.ifName && { ifName: names.ifName }),
     handles: flags.handles === true,

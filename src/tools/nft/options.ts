@@ -23,6 +23,7 @@ export type Arguments = {
   readonly rest: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
+  readonly interactive: boolean;
   readonly options: {
     readonly check: boolean;
     readonly includePaths: readonly string[];
@@ -40,6 +41,7 @@ export const USAGE = `Usage: nft [ options ] [ cmds... ]
   -f, --file <filename>           Read input from <filename> ("-": standard input)
   -D, --define <name=value>       Define a variable
   -I, --includepath <directory>   Add <directory> to the paths searched for include files
+  -i, --interactive               Read input from interactive CLI
   -c, --check                     Check commands validity without actually applying the changes
   -a, --handle                    Output rule handle
   -s, --stateless                 Omit stateful information of ruleset
@@ -142,13 +144,13 @@ export function parseArguments(argv: readonly string[]): Arguments | { readonly 
       break;
     }
   }
-  if (set.has('i')) return { error: 'netloom does not support nft -i' };
   const numeric = set.has('n');
   return {
     files,
     rest,
     help: set.has('h'),
     version: set.has('v'),
+    interactive: set.has('i'),
     options: {
       check: set.has('c'),
       includePaths,

@@ -486,8 +486,9 @@ export class Session implements World {
       case 'meter': {
         const set = this.set(target.family!, target.table!, target.name!);
         const isMap = set !== undefined && (set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) !== 0;
-        if (set === undefined || (target.what === 'set' && isMap) || (target.what === 'map' && !isMap))
-          return fail(target.loc, 'No such file or directory');
+        const isMeter = set !== undefined && (set.flags & uapi.NFT_SET_ANONYMOUS) !== 0;
+        const kind = isMeter ? 'meter' : isMap ? 'map' : 'set';
+        if (set === undefined || target.what !== kind) return fail(target.loc, 'No such file or directory');
         set.empty = true;
         set.ranges = [];
         this.batch.add(uapi.NFT_MSG_DELSETELEM, family, 0, from, (w) => {

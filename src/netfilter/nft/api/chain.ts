@@ -12,6 +12,8 @@ import type { BaseChain, Chain, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
 import { hookChain, unhookChain } from './hooks.ts';
+import { goneType, newFlags } from './notify.ts';
+import { ruleMessage } from './rule.ts';
 
 const NFT_CHAIN_BASE = 1;
 const NFT_CHAIN_BINDING = 4;
@@ -114,6 +116,7 @@ export function newChain(nft: Nftables, tx: Transaction, req: Request): void {
     if (req.flags & NLM_F_EXCL) throw new KernelError(EEXIST, undefined, (handleAttr ?? nameAttr)?.offset);
     if (req.flags & NLM_F_REPLACE) throw new KernelError(EOPNOTSUPP);
     updateChain(nft, tx, req, table, existing, handleAttr !== undefined);
+    tx.note((r) => chainMessage(nft, r, existing, newFlags(r), U.NFT_MSG_NEWCHAIN));
     return;
   }
   if (!(req.flags & NLM_F_CREATE)) throw notFound(nameAttr);
@@ -143,6 +146,7 @@ export function newChain(nft: Nftables, tx: Transaction, req: Request): void {
   };
   table.chains.set(name, chain);
   tx.undo(() => table.chains.delete(name));
+  tx.note((r) => chainMessage(nft, r, chain, newFlags(r), U.NFT_MSG_NEWCHAIN));
   if (base) {
     tx.onCommit(() => {
       if (table.chains.get(chain.name) === chain && !(table.flags & 1)) hookChain(nft, chain);
@@ -205,6 +209,9 @@ export function deleteChain(nft: Nftables, tx: Transaction, req: Request): void 
   for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(tx.undo);
   if (chain.use > 0) throw new KernelError(EBUSY, undefined, (handleAttr ?? req.attrs.get(U.NFTA_CHAIN_NAME))?.offset);
   takeOut(table.chains, chain.name, tx.undo);
+  for (const rule of chain.rules)
+    tx.note((r) => ruleMessage(nft, r, rule, undefined, 0, goneType(r, U.NFT_MSG_DELRULE)));
+  tx.note((r) => chainMessage(nft, r, chain, 0, goneType(r, U.NFT_MSG_DELCHAIN)));
   if (chain.base) tx.onCommit(() => unhookChain(nft, chain));
 }
 

@@ -3,7 +3,7 @@
  */
 import { EINVAL, KernelError } from '../../../core/errno.ts';
 import type { Message } from '../../../wire/netlink/message.ts';
-import { NLM_F_DUMP, NLM_F_ECHO, NLM_F_MULTI } from '../../../wire/uapi/netlink.ts';
+import { NLM_F_DUMP, NLM_F_MULTI } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { type Nftables, nftMessage, type Request } from '../nftables.ts';
 import type { Transaction } from '../transaction.ts';
@@ -11,8 +11,8 @@ import { chainMessage, deleteChain, getChains, newChain } from './chain.ts';
 import { deleteElements, dumpElements, getElements, newElements } from './element.ts';
 import { deleteFlowtable, getFlowtable, getFlowtables, newFlowtable } from './flowtable.ts';
 import { deleteObject, getObject, getObjects, newObject } from './object.ts';
-import { deleteRule, getRule, getRules, newRule, ruleMessage } from './rule.ts';
-import { deleteSet, getSet, getSets, newSet, setMessage } from './set.ts';
+import { deleteRule, getRule, getRules, newRule } from './rule.ts';
+import { deleteSet, getSet, getSets, newSet } from './set.ts';
 import { deleteTable, getTables, newTable, tableMessage } from './table.ts';
 
 // Messages newer than some kernel headers.
@@ -37,12 +37,10 @@ function destroy(run: () => void): void {
 
 /** Carries out one change of a batch; throws KernelError. */
 export function change(nft: Nftables, tx: Transaction, req: Request): void {
-  const echo = (req.flags & NLM_F_ECHO) !== 0;
+  tx.request = req;
   switch (req.type) {
     case U.NFT_MSG_NEWTABLE:
       newTable(nft, tx, req);
-      if (echo)
-        tx.echoes.push(tableMessage(nft, req, nft.table(req.family, req.attrs.get(U.NFTA_TABLE_NAME)), 0, req.type));
       return;
     case U.NFT_MSG_DELTABLE:
       deleteTable(nft, tx, req);
@@ -50,37 +48,27 @@ export function change(nft: Nftables, tx: Transaction, req: Request): void {
     case NFT_MSG_DESTROYTABLE:
       destroy(() => deleteTable(nft, tx, req));
       return;
-    case U.NFT_MSG_NEWCHAIN: {
+    case U.NFT_MSG_NEWCHAIN:
       newChain(nft, tx, req);
-      const name = req.attrs.get(U.NFTA_CHAIN_NAME);
-      if (echo && name) {
-        const table = nft.table(req.family, req.attrs.get(U.NFTA_CHAIN_TABLE));
-        tx.echoes.push(chainMessage(nft, req, nft.chain(table, name), 0, req.type));
-      }
       return;
-    }
     case U.NFT_MSG_DELCHAIN:
       deleteChain(nft, tx, req);
       return;
     case NFT_MSG_DESTROYCHAIN:
       destroy(() => deleteChain(nft, tx, req));
       return;
-    case U.NFT_MSG_NEWRULE: {
-      const rule = newRule(nft, tx, req);
-      if (echo) tx.echoes.push(ruleMessage(nft, req, rule, undefined, 0, req.type));
+    case U.NFT_MSG_NEWRULE:
+      newRule(nft, tx, req);
       return;
-    }
     case U.NFT_MSG_DELRULE:
       deleteRule(nft, tx, req);
       return;
     case NFT_MSG_DESTROYRULE:
       destroy(() => deleteRule(nft, tx, req));
       return;
-    case U.NFT_MSG_NEWSET: {
-      const set = newSet(nft, tx, req);
-      if (echo) tx.echoes.push(setMessage(nft, req, set, 0, req.type));
+    case U.NFT_MSG_NEWSET:
+      newSet(nft, tx, req);
       return;
-    }
     case U.NFT_MSG_DELSET:
       deleteSet(nft, tx, req);
       return;
@@ -142,6 +130,13 @@ function isQuestion(type: number): boolean {
   return QUESTIONS.includes(type);
 }
 
+/** The generation in force, and who committed it. */
+export function generationMessage(nft: Nftables, req: Pick<Request, 'seq'>): Message {
+  return nftMessage(U.NFT_MSG_NEWGEN, 0, req, 0, nft.generation, (w) => {
+    w.beU32(U.NFTA_GEN_ID, nft.generation).beU32(U.NFTA_GEN_PROC_PID, 1).string(U.NFTA_GEN_PROC_NAME, 'nft');
+  });
+}
+
 /** Answers a question; the caller adds NLMSG_DONE to dumps. Throws KernelError. */
 export function* answer(nft: Nftables, req: Request): Generator<Message> {
   const dump = (req.flags & NLM_F_DUMP) === NLM_F_DUMP;
@@ -183,9 +178,7 @@ export function* answer(nft: Nftables, req: Request): Generator<Message> {
       return;
     }
     case U.NFT_MSG_GETGEN:
-      yield nftMessage(U.NFT_MSG_NEWGEN, 0, req, 0, nft.generation, (w) => {
-        w.beU32(U.NFTA_GEN_ID, nft.generation).beU32(U.NFTA_GEN_PROC_PID, 1).string(U.NFTA_GEN_PROC_NAME, 'nft');
-      });
+      yield generationMessage(nft, req);
       return;
     case U.NFT_MSG_GETFLOWTABLE:
       if (dump) yield* getFlowtables(nft, req, NLM_F_MULTI);

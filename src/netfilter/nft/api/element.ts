@@ -12,6 +12,7 @@ import { checkOwner, findSet, type Nftables, nftMessage, objectKey, type Request
 import { releaseElement } from '../set/bind.ts';
 import type { Element, NftSet } from '../set/set.ts';
 import type { Transaction } from '../transaction.ts';
+import { goneType, newFlags } from './notify.ts';
 import { dumpExpr } from './rule.ts';
 
 /** A dump message holds elements up to about this many bytes. */
@@ -125,6 +126,7 @@ function addElement(nft: Nftables, tx: Transaction, req: Request, set: NftSet, a
       set.catchall = undefined;
       give();
     });
+    noteElement(nft, tx, set, element, true);
     return;
   }
   const clash = set.backend.insert(element, now);
@@ -144,6 +146,7 @@ function addElement(nft: Nftables, tx: Transaction, req: Request, set: NftSet, a
     give();
   });
   set.count++;
+  noteElement(nft, tx, set, element, true);
   if (set.maxSize > 0 && set.count > limitOf(set)) throw new KernelError(ENFILE);
 }
 
@@ -167,7 +170,22 @@ export function newElements(nft: Nftables, tx: Transaction, req: Request): void 
     about(attr, () => addElement(nft, tx, req, set, attr));
 }
 
-function removeElement(tx: Transaction, set: NftSet, element: Element): void {
+function noteElement(nft: Nftables, tx: Transaction, set: NftSet, element: Element, added: boolean): void {
+  tx.note((r) => {
+    const type = added ? U.NFT_MSG_NEWSETELEM : goneType(r, U.NFT_MSG_DELSETELEM);
+    return elementMessage(
+      nft,
+      r,
+      set,
+      (w) => dumpElement(w, set, element, nft.host.world.now, false),
+      newFlags(r),
+      type,
+    );
+  });
+}
+
+function removeElement(nft: Nftables, tx: Transaction, set: NftSet, element: Element): void {
+  noteElement(nft, tx, set, element, false);
   set.backend.remove(element);
   set.count--;
   releaseElement(element, tx.undo);
@@ -185,27 +203,28 @@ export function deleteElements(nft: Nftables, tx: Transaction, req: Request, mus
   const list = req.attrs.get(U.NFTA_SET_ELEM_LIST_ELEMENTS);
   if (list === undefined) {
     // From the far end, so that taking back inserts starts before their ends.
-    for (const element of [...set.backend.elements()]) removeElement(tx, set, element);
-    if (set.catchall) dropCatchall(tx, set);
+    for (const element of [...set.backend.elements()]) removeElement(nft, tx, set, element);
+    if (set.catchall) dropCatchall(nft, tx, set);
     return;
   }
   for (const attr of readAttrs(list.payload)) {
     about(attr, () => {
       const named = parseKey(set, attrMap(attr.payload));
       if (named.flags & U.NFT_SET_ELEM_CATCHALL) {
-        if (set.catchall) dropCatchall(tx, set);
+        if (set.catchall) dropCatchall(nft, tx, set);
         else if (mustExist) throw new KernelError(ENOENT);
         return;
       }
       const element = set.backend.find(named);
-      if (element) removeElement(tx, set, element);
+      if (element) removeElement(nft, tx, set, element);
       else if (mustExist) throw new KernelError(ENOENT);
     });
   }
 }
 
-function dropCatchall(tx: Transaction, set: NftSet): void {
+function dropCatchall(nft: Nftables, tx: Transaction, set: NftSet): void {
   const old = set.catchall!;
+  noteElement(nft, tx, set, old, false);
   releaseElement(old, tx.undo);
   set.catchall = undefined;
   tx.undo(() => {
@@ -235,6 +254,20 @@ function dumpElement(w: AttrWriter, set: NftSet, element: Element, now: number, 
   });
 }
 
+function elementMessage(
+  nft: Nftables,
+  req: Pick<Request, 'seq'>,
+  set: NftSet,
+  fill: (w: AttrWriter) => void,
+  flags: number,
+  type: number,
+): Message {
+  return nftMessage(type, flags, req, set.table.family, nft.generation, (w) => {
+    w.string(U.NFTA_SET_ELEM_LIST_TABLE, set.table.name).string(U.NFTA_SET_ELEM_LIST_SET, set.name);
+    w.nest(U.NFTA_SET_ELEM_LIST_ELEMENTS, fill);
+  });
+}
+
 /** Messages with the given elements, split so that none grows beyond what a netlink message may hold. */
 export function* elementMessages(
   nft: Nftables,
@@ -250,10 +283,7 @@ export function* elementMessages(
   const flush = (): Message => {
     const bytes = batch.finish();
     batch = new AttrWriter(0);
-    return nftMessage(type, flags, req, set.table.family, nft.generation, (w) => {
-      w.string(U.NFTA_SET_ELEM_LIST_TABLE, set.table.name).string(U.NFTA_SET_ELEM_LIST_SET, set.name);
-      w.nest(U.NFTA_SET_ELEM_LIST_ELEMENTS, (n) => n.raw(bytes));
-    });
+    return elementMessage(nft, req, set, (n) => n.raw(bytes), flags, type);
   };
   for (const element of elements) {
     if (element.expires <= now) continue;

@@ -13,6 +13,7 @@ import { need, notFound, u32Attr } from '../expr.ts';
 import type { Flowtable, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
+import { goneType, newFlags } from './notify.ts';
 
 const NF_NETDEV_INGRESS = 0;
 const NFT_FLOWTABLE_COUNTER = 2;
@@ -44,6 +45,7 @@ export function newFlowtable(nft: Nftables, tx: Transaction, req: Request): void
       existing.devices = before;
     });
     tx.onCommit(() => bind(nft, existing));
+    tx.note((r) => flowtableMessage(nft, r, existing, newFlags(r)));
     return;
   }
   const flags = u32Attr(attrs, U.NFTA_FLOWTABLE_FLAGS, 0);
@@ -66,6 +68,7 @@ export function newFlowtable(nft: Nftables, tx: Transaction, req: Request): void
   table.flowtables.set(name, flowtable);
   tx.undo(() => table.flowtables.delete(name));
   tx.onCommit(() => bind(nft, flowtable));
+  tx.note((r) => flowtableMessage(nft, r, flowtable, newFlags(r)));
 }
 
 function flowtableOf(table: Table, req: Request): Flowtable {
@@ -100,6 +103,7 @@ export function deleteFlowtable(nft: Nftables, tx: Transaction, req: Request): v
   }
   if (flowtable.use > 0) throw new KernelError(EBUSY, undefined, req.attrs.get(U.NFTA_FLOWTABLE_NAME)?.offset);
   takeOut(table.flowtables, flowtable.name, tx.undo);
+  tx.note((r) => flowtableMessage(nft, r, flowtable, 0, goneType(r, U.NFT_MSG_DELFLOWTABLE)));
   tx.onCommit(() => unbind(nft, flowtable));
 }
 
@@ -133,8 +137,14 @@ export function unbind(nft: Nftables, f: Flowtable): void {
   f.path.flush();
 }
 
-function flowtableMessage(nft: Nftables, req: Pick<Request, 'seq'>, f: Flowtable, flags: number): Message {
-  return nftMessage(U.NFT_MSG_NEWFLOWTABLE, flags, req, f.table.family, nft.generation, (w: AttrWriter) => {
+export function flowtableMessage(
+  nft: Nftables,
+  req: Pick<Request, 'seq'>,
+  f: Flowtable,
+  flags: number,
+  type: number = U.NFT_MSG_NEWFLOWTABLE,
+): Message {
+  return nftMessage(type, flags, req, f.table.family, nft.generation, (w: AttrWriter) => {
     w.string(U.NFTA_FLOWTABLE_TABLE, f.table.name).string(U.NFTA_FLOWTABLE_NAME, f.name);
     w.beU64(U.NFTA_FLOWTABLE_HANDLE, BigInt(f.handle)).beU32(U.NFTA_FLOWTABLE_USE, f.use);
     w.beU32(U.NFTA_FLOWTABLE_FLAGS, f.flags);

@@ -15,6 +15,7 @@ import { type ExprKind, need, notFound, u32Attr } from '../expr.ts';
 import type { NftObject, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, objectKey, type Request } from '../nftables.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
+import { goneType, newFlags } from './notify.ts';
 
 const KINDS: ReadonlyMap<number, ExprKind> = new Map([
   [U.NFT_OBJECT_COUNTER, counter],
@@ -64,6 +65,7 @@ export function newObject(nft: Nftables, tx: Transaction, req: Request): void {
   };
   table.objects.set(key, object);
   tx.undo(() => table.objects.delete(key));
+  tx.note((r) => objectMessage(nft, r, object, newFlags(r), false));
 }
 
 function objectOf(table: Table, req: Request): NftObject {
@@ -87,16 +89,18 @@ export function deleteObject(nft: Nftables, tx: Transaction, req: Request): void
   if (object.use > 0) throw new KernelError(EBUSY, undefined, req.attrs.get(U.NFTA_OBJ_NAME)?.offset);
   const key = objectKey(object.type, object.name);
   takeOut(table.objects, key, tx.undo);
+  tx.note((r) => objectMessage(nft, r, object, 0, false, goneType(r, U.NFT_MSG_DELOBJ)));
 }
 
-function objectMessage(
+export function objectMessage(
   nft: Nftables,
   req: Pick<Request, 'seq'>,
   object: NftObject,
   flags: number,
   reset: boolean,
+  type: number = U.NFT_MSG_NEWOBJ,
 ): Message {
-  return nftMessage(U.NFT_MSG_NEWOBJ, flags, req, object.table.family, nft.generation, (w: AttrWriter) => {
+  return nftMessage(type, flags, req, object.table.family, nft.generation, (w: AttrWriter) => {
     w.string(U.NFTA_OBJ_TABLE, object.table.name).string(U.NFTA_OBJ_NAME, object.name);
     w.beU32(U.NFTA_OBJ_TYPE, object.type).beU64(U.NFTA_OBJ_HANDLE, BigInt(object.handle));
     w.beU32(U.NFTA_OBJ_USE, object.use);

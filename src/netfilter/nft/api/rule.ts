@@ -11,6 +11,7 @@ import { type Expr, notFound, noUndo, u32Attr } from '../expr.ts';
 import type { Chain, Rule, Table } from '../model.ts';
 import { checkOwner, type Nftables, nftMessage, type Request } from '../nftables.ts';
 import type { Transaction } from '../transaction.ts';
+import { goneType, ruleFlags } from './notify.ts';
 
 const NFT_RULE_MAXEXPRS = 128;
 
@@ -99,9 +100,21 @@ export function newRule(nft: Nftables, tx: Transaction, req: Request): Rule {
     const replaced = rules[old];
     rules[old] = rule;
     release(tx, replaced);
+    noteGone(nft, tx, replaced);
   } else if (at === rules.length) rules.push(rule);
   else rules.splice(at, 0, rule);
+  tx.note((r) => ruleMessage(nft, r, rule, before(chain, rule), ruleFlags(r), U.NFT_MSG_NEWRULE));
   return rule;
+}
+
+/** The rule that a notification names as position: the one before, unless the rule is the last. */
+function before(chain: Chain, rule: Rule): Rule | undefined {
+  const { rules } = chain;
+  return rules[rules.length - 1] === rule || rules[0] === rule ? undefined : rules[rules.indexOf(rule) - 1];
+}
+
+function noteGone(nft: Nftables, tx: Transaction, rule: Rule): void {
+  tx.note((r) => ruleMessage(nft, r, rule, undefined, 0, goneType(r, U.NFT_MSG_DELRULE)));
 }
 
 function release(tx: Transaction, rule: Rule): void {
@@ -109,10 +122,13 @@ function release(tx: Transaction, rule: Rule): void {
 }
 
 /** Takes all rules of a chain out. */
-export function flushChain(tx: Transaction, chain: Chain): void {
+export function flushChain(nft: Nftables, tx: Transaction, chain: Chain): void {
   const rules = writable(tx, chain);
   const gone = rules.splice(0);
-  for (const rule of gone) release(tx, rule);
+  for (const rule of gone) {
+    release(tx, rule);
+    noteGone(nft, tx, rule);
+  }
 }
 
 export function deleteRule(nft: Nftables, tx: Transaction, req: Request): void {
@@ -120,20 +136,21 @@ export function deleteRule(nft: Nftables, tx: Transaction, req: Request): void {
   checkOwner(table);
   const chainAttr = req.attrs.get(U.NFTA_RULE_CHAIN);
   if (chainAttr === undefined) {
-    for (const chain of table.chains.values()) flushChain(tx, chain);
+    for (const chain of table.chains.values()) flushChain(nft, tx, chain);
     return;
   }
   const chain = nft.chain(table, chainAttr);
   const handle = req.attrs.get(U.NFTA_RULE_HANDLE);
   const id = req.attrs.get(U.NFTA_RULE_ID);
   if (handle === undefined && id === undefined) {
-    flushChain(tx, chain);
+    flushChain(nft, tx, chain);
     return;
   }
   const rules = writable(tx, chain);
   const at = handle ? indexOf(rules, handle) : indexOfId(rules, id!);
   const [gone] = rules.splice(at, 1);
   release(tx, gone);
+  noteGone(nft, tx, gone);
 }
 
 export function dumpExpr(w: AttrWriter, type: number, expr: Expr, reset: boolean): void {

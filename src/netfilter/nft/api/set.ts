@@ -15,6 +15,7 @@ import { HashBackend } from '../set/hash.ts';
 import { IntervalBackend } from '../set/interval.ts';
 import type { NftSet, SetBackend } from '../set/set.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
+import { goneType, newFlags } from './notify.ts';
 import { dumpExpr } from './rule.ts';
 
 const NFT_SET_CONCAT = 0x80;
@@ -104,6 +105,7 @@ export function newSet(nft: Nftables, tx: Transaction, req: Request): NftSet {
     if (attrs.has(U.NFTA_SET_GC_INTERVAL)) existing.gcIntervalMs = u32Attr(attrs, U.NFTA_SET_GC_INTERVAL);
     if (maxSize !== 0) existing.maxSize = maxSize;
     // Elements of the same batch may name the set by this batch's id.
+    tx.note((r) => setMessage(nft, r, existing, newFlags(r), U.NFT_MSG_NEWSET));
     return existing;
   }
   if (!(req.flags & NLM_F_CREATE)) throw notFound(nameAttr);
@@ -138,6 +140,7 @@ export function newSet(nft: Nftables, tx: Transaction, req: Request): NftSet {
   };
   table.sets.set(name, set);
   tx.undo(() => table.sets.delete(name));
+  tx.note((r) => setMessage(nft, r, set, newFlags(r), U.NFT_MSG_NEWSET));
   return set;
 }
 
@@ -166,6 +169,7 @@ export function deleteSet(nft: Nftables, tx: Transaction, req: Request): void {
     );
   releaseElements(set, tx.undo);
   takeOut(table.sets, set.name, tx.undo);
+  tx.note((r) => setMessage(nft, r, set, 0, goneType(r, U.NFT_MSG_DELSET)));
 }
 
 export function setMessage(

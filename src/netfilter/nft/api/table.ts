@@ -19,8 +19,13 @@ import type { Table } from '../model.ts';
 import { type Nftables, nftMessage, type Request, tableKey } from '../nftables.ts';
 import { releaseElements } from '../set/bind.ts';
 import { type Transaction, takeOut } from '../transaction.ts';
-import { unbind } from './flowtable.ts';
+import { chainMessage } from './chain.ts';
+import { flowtableMessage, unbind } from './flowtable.ts';
 import { hookChain, unhookChain } from './hooks.ts';
+import { goneType, newFlags } from './notify.ts';
+import { objectMessage } from './object.ts';
+import { ruleMessage } from './rule.ts';
+import { setMessage } from './set.ts';
 
 const FAMILIES: readonly number[] = [
   NFPROTO_INET,
@@ -47,6 +52,7 @@ export function newTable(nft: Nftables, tx: Transaction, req: Request): void {
     if (req.flags & NLM_F_EXCL) throw new KernelError(EEXIST, undefined, nameAttr.offset);
     if (req.flags & NLM_F_REPLACE) throw new KernelError(EOPNOTSUPP);
     if (req.attrs.has(U.NFTA_TABLE_FLAGS)) setDormant(nft, tx, existing, flags);
+    noteTable(nft, tx, existing);
     return;
   }
   const table: Table = {
@@ -65,6 +71,28 @@ export function newTable(nft: Nftables, tx: Transaction, req: Request): void {
   if (flags & NFT_TABLE_F_OWNER) throw new KernelError(EOPNOTSUPP, 'netloom does not support tables with an owner yet');
   nft.tables.set(tableKey(req.family, name), table);
   tx.undo(() => nft.tables.delete(tableKey(req.family, name)));
+  noteTable(nft, tx, table);
+}
+
+function noteTable(nft: Nftables, tx: Transaction, table: Table): void {
+  tx.note((req) => tableMessage(nft, req, table, newFlags(req), U.NFT_MSG_NEWTABLE));
+}
+
+/** Tells of everything in a table that goes with it, in the kernel's order. */
+function noteRemoval(nft: Nftables, tx: Transaction, table: Table): void {
+  for (const chain of table.chains.values())
+    for (const rule of chain.rules)
+      tx.note((req) => ruleMessage(nft, req, rule, undefined, 0, goneType(req, U.NFT_MSG_DELRULE)));
+  for (const set of table.sets.values())
+    if (!(set.flags & U.NFT_SET_ANONYMOUS))
+      tx.note((req) => setMessage(nft, req, set, 0, goneType(req, U.NFT_MSG_DELSET)));
+  for (const flowtable of table.flowtables.values())
+    tx.note((req) => flowtableMessage(nft, req, flowtable, 0, goneType(req, U.NFT_MSG_DELFLOWTABLE)));
+  for (const object of table.objects.values())
+    tx.note((req) => objectMessage(nft, req, object, 0, false, goneType(req, U.NFT_MSG_DELOBJ)));
+  for (const chain of table.chains.values())
+    tx.note((req) => chainMessage(nft, req, chain, 0, goneType(req, U.NFT_MSG_DELCHAIN)));
+  tx.note((req) => tableMessage(nft, req, table, 0, goneType(req, U.NFT_MSG_DELTABLE)));
 }
 
 /** Turns a table off and on: a dormant table keeps everything but its hooks. */
@@ -87,6 +115,7 @@ function setDormant(nft: Nftables, tx: Transaction, table: Table, flags: number)
 
 /** Takes everything of a table out, and the table. */
 export function removeTable(nft: Nftables, tx: Transaction, table: Table): void {
+  noteRemoval(nft, tx, table);
   for (const chain of table.chains.values()) {
     for (const rule of chain.rules) for (const expr of rule.exprs) expr.destroy?.(tx.undo);
     if (chain.base !== undefined) tx.onCommit(() => unhookChain(nft, chain));

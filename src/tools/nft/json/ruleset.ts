@@ -3,9 +3,9 @@
  */
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { ElementExpr, ObjectSpec, Rule } from '../ast.ts';
-import type { ChainView, ObjectView, Ruleset, SetEntry, TableView } from '../cache.ts';
 import { type Datatype, verdictType } from '../datatype.ts';
 import { type ListOptions, protocolName } from '../print/ruleset.ts';
+import type { ChainView, FlowtableView, ObjectView, Ruleset, SetEntry, TableView } from '../views.ts';
 import { jsonElement } from './expression.ts';
 import { jsonLimit, jsonStatement } from './statement.ts';
 import type { Json, JsonContext, JsonObject } from './types.ts';
@@ -16,7 +16,7 @@ const METAINFO: Json = {
 
 const number = (value: bigint | undefined): number => Number(value ?? 0n);
 
-function tableJson(table: TableView): Json {
+export function tableJson(table: TableView): Json {
   return {
     table: {
       family: table.family,
@@ -49,19 +49,7 @@ export function jsonRuleset(
     for (const object of table.objects) out.push(objectJson(table, object, options));
     for (const set of table.sets) if (!(set.flags & U.NFT_SET_ANONYMOUS)) out.push(setJson(table, set, options));
     for (const flowtable of table.flowtables) {
-      out.push({
-        flowtable: {
-          family: table.family,
-          name: flowtable.name,
-          table: table.name,
-          handle: number(flowtable.handle),
-          hook: 'ingress',
-          prio: flowtable.priority,
-          ...(flowtable.devices.length > 0 && {
-            dev: flowtable.devices.length === 1 ? flowtable.devices[0] : [...flowtable.devices],
-          }),
-        },
-      });
+      out.push(flowtableJson(table, flowtable));
     }
     if (!chainsFirst) for (const chain of chains) out.push(chainJson(table, chain));
     if (parts.rules) for (const chain of chains) for (const rule of chain.rules) out.push(ruleJson(rule, options));
@@ -69,7 +57,24 @@ export function jsonRuleset(
   return out;
 }
 
-function chainJson(table: TableView, chain: ChainView): Json {
+type Place = Pick<TableView, 'family' | 'name'>;
+
+export function flowtableJson(table: Place, flowtable: FlowtableView): Json {
+  const { devices } = flowtable;
+  return {
+    flowtable: {
+      family: table.family,
+      name: flowtable.name,
+      table: table.name,
+      handle: number(flowtable.handle),
+      hook: 'ingress',
+      prio: flowtable.priority,
+      ...(devices.length > 0 && { dev: devices.length === 1 ? devices[0] : [...devices] }),
+    },
+  };
+}
+
+export function chainJson(table: Place, chain: ChainView): Json {
   const { base } = chain;
   const devices = base?.devices ?? [];
   return {
@@ -90,7 +95,7 @@ function chainJson(table: TableView, chain: ChainView): Json {
   };
 }
 
-function ruleJson(rule: Rule, options: JsonContext): Json {
+export function ruleJson(rule: Rule, options: JsonContext): Json {
   return {
     rule: {
       family: rule.family,
@@ -114,7 +119,7 @@ const SET_FLAGS: readonly (readonly [number, string])[] = [
   [U.NFT_SET_EVAL, 'dynamic'],
 ];
 
-function setJson(table: TableView, set: SetEntry, options: JsonContext): Json {
+export function setJson(table: Place, set: SetEntry, options: JsonContext): Json {
   const known = options.release === '1.1.0' ? SET_FLAGS : SET_FLAGS.filter(([bit]) => bit !== U.NFT_SET_EVAL);
   const flags = known.filter(([bit]) => set.flags & bit).map(([, name]) => name);
   const data = set.objType !== undefined ? (set.dataText ?? '') : set.dataType;
@@ -188,7 +193,7 @@ function specJson(spec: ObjectSpec): JsonObject {
   }
 }
 
-function objectJson(table: TableView, object: ObjectView, _options: JsonContext): Json {
+export function objectJson(table: Place, object: ObjectView, _options: JsonContext): Json {
   return {
     [object.spec.type]: {
       family: table.family,

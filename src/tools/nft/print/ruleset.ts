@@ -5,9 +5,9 @@
 import { protocolByNumber } from '../../../wire/services.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { Family, ObjectSpec, Rule } from '../ast.ts';
-import type { ChainView, FlowtableView, ObjectView, Ruleset, SetEntry, TableView } from '../cache.ts';
 import * as dt from '../datatype.ts';
 import { formatTime } from '../time.ts';
+import type { ChainView, FlowtableView, ObjectView, Ruleset, SetEntry, TableView } from '../views.ts';
 import { element, type PrintContext } from './expr.ts';
 import { bytes, limit, stmt } from './stmt.ts';
 
