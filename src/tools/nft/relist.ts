@@ -5,11 +5,7 @@
 import { AttrWriter, attrMap } from '../../wire/netlink/attr.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
 import type { Family, Rule } from './ast.ts';
-<<<<<<< HEAD
-import { readSet, type SetEntry } from './cache.ts';
 import type { Release } from './datatype.ts';
-=======
->>>>>>> 633552a (nft: relist reads sets from views)
 import { RuleReader } from './delinearize/rule.ts';
 import type { KernelElement } from './elements.ts';
 import { decodeExprs } from './expr/decode.ts';
