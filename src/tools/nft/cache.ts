@@ -11,6 +11,7 @@ import { NFNL_SUBSYS_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
 import { NetlinkClient } from '../netlink-client.ts';
 import type { Family, Stmt } from './ast.ts';
 import { FAMILY_NUMBERS, nfgenmsg } from './batch.ts';
+import type { Release } from './datatype.ts';
 import {
   type Attrs,
   FAMILIES,
@@ -31,7 +32,7 @@ export type Selector = {
   readonly table?: string;
   readonly reset?: { readonly type: number; readonly name?: string };
   /** The release whose listing it is for. */
-  readonly release?: dt.Release;
+  readonly release?: Release;
 };
 
 const NFGENMSG_LENGTH = 4;

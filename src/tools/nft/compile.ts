@@ -3,7 +3,6 @@
  * bytecode only.
  */
 import type { Command, Family, Rule, SetExpr } from './ast.ts';
-import type { SetEntry } from './cache.ts';
 import type { Names, Release } from './datatype.ts';
 import { kernelElements } from './elements.ts';
 import { Context, type World } from './eval/context.ts';
@@ -18,6 +17,7 @@ import { OBJECT_TYPES } from './parser/object.ts';
 import { type CompiledSet, relistRule, relistSet } from './relist.ts';
 import type { SetInfo } from './set-info.ts';
 import { NftError } from './source.ts';
+import type { SetEntry } from './views.ts';
 
 export type CompiledRule = {
   readonly rule: Rule;
