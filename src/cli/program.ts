@@ -1,6 +1,7 @@
 /** The `netloom` command as a function: words in, exit code out. */
 import { Command, CommanderError } from 'commander';
 import { addBpf } from './bpf.ts';
+import { addConvert } from './convert.ts';
 import { addDiff } from './diff.ts';
 import { addExpect } from './expect.ts';
 import { addLab } from './lab.ts';
@@ -40,6 +41,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   addExpect(program);
   addReplay(program);
   addDiff(program);
+  addConvert(program);
   addLint(program);
   addTest(program);
   addLab(program, argv);

@@ -7,7 +7,7 @@ import { NF_ACCEPT, NFPROTO_INET, NFPROTO_IPV4 } from '../../../wire/uapi/netfil
 import { Nat } from '../../nat/nat.ts';
 import { MANIP_SRC, newRange, setSingleAddress } from '../../nat/range.ts';
 import { Conntrack } from '../conntrack.ts';
-import { helperKnown, helperState } from './registry.ts';
+import { helperFor, helperState } from './registry.ts';
 
 const CLIENT = 0x0a000002;
 const SERVER = 0x0a000102;
@@ -124,7 +124,7 @@ test('behind NAT the offer names the outside address, and later segments are mov
 const ALL: readonly (readonly [string, number])[] = (
   ['ftp', 'irc', 'sane', 'pptp', 'sip', 'tftp', 'amanda', 'snmp', 'netbios-ns'] as const
 ).flatMap((name) =>
-  [6, 17].filter((protocol) => helperKnown(name, protocol)).map((protocol) => [name, protocol] as const),
+  [6, 17].filter((protocol) => helperFor(name, protocol) !== undefined).map((protocol) => [name, protocol] as const),
 );
 
 test.each(ALL)('no payload makes %s over %i throw, with and without NAT', (name, protocol) => {

@@ -8,7 +8,7 @@ import { type Attr, type AttrWriter, attrMap, getBeU16, getString, getU8, getU32
 import { IP_CT_IS_REPLY, IPS_HELPER } from '../../../wire/uapi/ctnetlink.ts';
 import { NF_DROP, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 } from '../../../wire/uapi/netfilter.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
-import { helperKnown, helperState } from '../../conntrack/helper/registry.ts';
+import { helperState, needHelper } from '../../conntrack/helper/registry.ts';
 import { readTimeouts, timeoutSlots } from '../../conntrack/timeout-policy.ts';
 import { DST, l3num, protonum } from '../../conntrack/tuple.ts';
 import { type Expr, type ExprKind, type InitContext, need } from '../expr.ts';
@@ -34,7 +34,7 @@ export const ctHelper: ExprKind = {
     const l3 = l3of(attrs.get(U.NFTA_CT_HELPER_L3PROTO), ctx);
     if (l4 === 0) throw new KernelError(ENOENT);
     if (![NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_INET].includes(l3)) throw new KernelError(EINVAL);
-    if (!helperKnown(name, l4)) throw new KernelError(ENOENT);
+    needHelper(name, l4);
     const { conntrack } = ctx.host;
     conntrack.get(ctx.family);
     return {

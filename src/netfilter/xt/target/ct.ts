@@ -4,7 +4,7 @@ import { IPCT_MARK } from '../../../wire/uapi/ctnetlink.ts';
 import { type ConnmarkTarget, connmarkTarget } from '../../../wire/xt/connmark-target.ts';
 import { type CtTarget, ctTarget } from '../../../wire/xt/ct-target.ts';
 import { IP_CT_UNTRACKED, ZONE_DIR_BOTH, ZONE_DIR_ORIG, ZONE_DIR_REPL } from '../../conntrack/entry.ts';
-import { helperKnown, helperState } from '../../conntrack/helper/registry.ts';
+import { helperState, needHelper } from '../../conntrack/helper/registry.ts';
 import { holdConntrack } from '../../nft/expr/nat-common.ts';
 import { XT_CONTINUE, type XtTarget } from '../extension.ts';
 
@@ -44,7 +44,7 @@ function ct(revision: number): XtTarget<CtTarget> {
       if (info.helper !== '') {
         if (ctx.proto === 0 || ctx.protoInvert)
           throw new KernelError(ENOENT, 'You must specify a L4 protocol and not use inversions on it');
-        if (!helperKnown(info.helper, ctx.proto)) throw new KernelError(ENOENT, `No such helper "${info.helper}"`);
+        needHelper(info.helper, ctx.proto);
       }
       const dir = info.flags & ZONE_ORIG ? ZONE_DIR_ORIG : info.flags & ZONE_REPLY ? ZONE_DIR_REPL : ZONE_DIR_BOTH;
       const needed =
