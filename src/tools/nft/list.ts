@@ -101,6 +101,16 @@ export function runList(command: Command, socket: NetlinkSocket, names: Names, f
   return textOf(object, chosen, options);
 }
 
+/** One set of a table, with the members that it has in the view. */
+export function showSet(table: TableView, set: SetEntry, options: ListOptions, json: boolean): string {
+  const only: TableView = { ...table, objects: [], sets: [set], flowtables: [], chains: [] };
+  if (json) {
+    const shown = jsonRuleset({ tables: [only] }, options, { tables: false, rules: false });
+    return `${JSON.stringify({ nftables: shown })}\n`;
+  }
+  return `${tableHead(table, { ...options, handles: false })}\n${printSet(set, options)}}\n`;
+}
+
 /** The ruleset with what the command names, and nothing else. */
 function select(target: Target, ruleset: Ruleset): Ruleset {
   const { what, name } = target;

@@ -69,7 +69,7 @@ test('nft -e echoes what it added, with handles when asked', () => {
   const { netlink } = start();
   nft(['add table ip t; add chain ip t c; add set ip t s { type ipv4_addr; flags interval; }'], { netlink });
   expect(nft(['-e', '-a', 'add rule ip t c accept; add element ip t s { 5.5.5.0/24 }'], { netlink }).stdout).toBe(
-    'add rule ip t c accept # handle 3\nadd element ip t s { 5.5.5.0/24 }\n',
+    'add rule ip t c accept # handle 3\nadd element ip t s { 5.5.5.0/24 }\n# new generation 3 by process 1 (nft)\n',
   );
 });
 
@@ -78,4 +78,19 @@ test('nft -i keeps definitions from line to line', () => {
   const stdin = 'add table ip t\nadd chain ip t c\ndefine p = 22\nadd rule ip t c tcp dport $p accept\n';
   expect(nft(['-i'], { netlink, stdin })).toEqual({ code: 0, stdout: '', stderr: '' });
   expect(nft(['list', 'chain', 'ip', 't', 'c'], { netlink }).stdout).toContain('tcp dport 22 accept');
+});
+
+test('nft get element shows the members that hold the keys, and refuses an interval that no member holds', () => {
+  const { netlink } = start();
+  nft(['add table ip t; add set ip t s { type inet_service; flags interval; elements = { 10, 20-30, 40000-65535 } }'], {
+    netlink,
+  });
+  const get = (keys: string): string => {
+    const { stdout, stderr } = nft([`get element ip t s { ${keys} }`], { netlink });
+    return stderr.split('\n')[0] || (/elements = (.*)/.exec(stdout)?.[1] ?? '');
+  };
+  expect(get('10, 22-24')).toBe('{ 10, 20-30 }');
+  expect(get('50000')).toBe('{ 40000-65535 }');
+  expect(get('10-25')).toBe('Error: Could not process rule: No such file or directory');
+  expect(get('11')).toBe('Error: Could not process rule: No such file or directory');
 });

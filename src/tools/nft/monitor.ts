@@ -7,7 +7,9 @@
 import { attrMap } from '../../wire/netlink/attr.ts';
 import type { Message, NetlinkSocket } from '../../wire/netlink/message.ts';
 import * as U from '../../wire/uapi/nf-tables.ts';
-import { NFNLGRP_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
+import { NFNL_SUBSYS_NFTABLES, NFNLGRP_NFTABLES } from '../../wire/uapi/nfnetlink.ts';
+import { NetlinkClient } from '../netlink-client.ts';
+import { nfgenmsg } from './batch.ts';
 import { readRuleset } from './cache.ts';
 import type { Names } from './datatype.ts';
 import { type Event, EventReader, kindOf } from './event.ts';
@@ -52,6 +54,18 @@ export function readEvents(
   return [...messages.flatMap((m) => reader.read(m)), ...reader.rest()];
 }
 
+function generationLine(payload: Uint8Array): string {
+  const a = attrMap(payload, NFGENMSG_LENGTH);
+  const by = `${u32(a, U.NFTA_GEN_PROC_PID)} (${text(a, U.NFTA_GEN_PROC_NAME)})`;
+  return `# new generation ${u32(a, U.NFTA_GEN_ID)} by process ${by}\n`;
+}
+
+/** The line about the generation in force. */
+export function generation(socket: NetlinkSocket): string {
+  const m = new NetlinkClient(socket).get((NFNL_SUBSYS_NFTABLES << 8) | U.NFT_MSG_GETGEN, nfgenmsg(0));
+  return m === undefined ? '' : generationLine(m.payload);
+}
+
 /** Begins; the function returned ends it. */
 export function startMonitor(
   filter: MonitorFilter,
@@ -63,7 +77,7 @@ export function startMonitor(
   if (socket.join === undefined) throw new Error('this host tells of no changes');
   let before = readRuleset(socket);
   let batch: Message[] = [];
-  const generation = (m: Message): void => {
+  const committed = (m: Message): void => {
     const after = readRuleset(socket);
     // What is gone by now was there before.
     const events = readEvents(batch, [after, before], names, flags);
@@ -72,12 +86,10 @@ export function startMonitor(
     for (const event of events)
       if (wanted(filter, event)) write(`${flags.json ? JSON.stringify(event.json) : event.text}\n`);
     if (flags.json || filter.events === 'destroy' || (filter.what !== undefined && filter.what !== 'ruleset')) return;
-    const a = attrMap(m.payload, NFGENMSG_LENGTH);
-    const by = `${u32(a, U.NFTA_GEN_PROC_PID)} (${text(a, U.NFTA_GEN_PROC_NAME)})`;
-    write(`# new generation ${u32(a, U.NFTA_GEN_ID)} by process ${by}\n`);
+    write(generationLine(m.payload));
   };
   return socket.join([NFNLGRP_NFTABLES], (m) => {
-    if ((m.type & 255) === U.NFT_MSG_NEWGEN) generation(m);
+    if ((m.type & 255) === U.NFT_MSG_NEWGEN) committed(m);
     else if (kindOf(m) !== undefined) batch.push(m);
   });
 }

@@ -26,6 +26,7 @@ import { Batch, FAMILY_NUMBERS, nfgenmsg, type Origin } from './batch.ts';
 import * as build from './build.ts';
 import type { Names } from './datatype.ts';
 import * as dt from './datatype.ts';
+import { simpleStmt } from './delinearize/statements.ts';
 import { DYNAMIC_SET_SIZE } from './dynamic-sets.ts';
 import { type KernelElement, kernelElements } from './elements.ts';
 import { Context, fail, type World } from './eval/context.ts';
@@ -35,8 +36,10 @@ import { evaluateElements } from './eval/set.ts';
 import { evaluateRule, evaluateStatements } from './eval/statement.ts';
 import { bounds } from './eval/value.ts';
 import { debugElement, debugExpr } from './expr/debug.ts';
+import { decodeExpr, decodeExprs } from './expr/decode.ts';
 import { encodeExprs } from './expr/encode.ts';
 import type { KernelExpr } from './expr/types.ts';
+import { getElements } from './get-element.ts';
 import { linearizeRule, linearizeStatements } from './linearize.ts';
 import { writeChain, writeElement, writeFlowtable, writeObject, writeSet, writeTable } from './objects.ts';
 import type { SetInfo } from './set-info.ts';
@@ -48,6 +51,7 @@ import {
   UDATA_SET_MERGE_ELEMENTS,
   udataString,
 } from './userdata.ts';
+import type { SetEntry } from './views.ts';
 
 const NFT_MSG_DESTROY: Readonly<Record<number, number>> = {
   [uapi.NFT_MSG_DELTABLE]: 26,
@@ -285,6 +289,7 @@ export class Session implements World {
     let value = object.elements;
     while (value.kind === 'variable') value = value.value;
     const deleting = msg === uapi.NFT_MSG_DELSETELEM;
+    if (!deleting) checkStatements(set, asSet(value));
     // Data need not be repeated to delete.
     const shape =
       deleting && set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT) && asSet(value).elements.every((e) => !e.data)
@@ -402,7 +407,7 @@ export class Session implements World {
   }
 
   #delete(target: Target, destroy: boolean): void {
-    const from = { ...(target.loc && { loc: target.loc }) };
+    const from = named(target);
     const family = FAMILY_NUMBERS[target.family ?? 'ip'];
     const { handle } = target;
     const send = (msg: number, fill: (w: AttrWriter) => void): void =>
@@ -463,7 +468,7 @@ export class Session implements World {
   }
 
   #flush(target: Target): void {
-    const from = { ...(target.loc && { loc: target.loc }) };
+    const from = named(target);
     const family = target.family === undefined ? 0 : FAMILY_NUMBERS[target.family];
     switch (target.what) {
       case 'ruleset':
@@ -528,6 +533,18 @@ export class Session implements World {
     );
   }
 
+  /** `nft get element`, `nft reset element`: the declaration's set and the members asked for. Throws NetlinkError. */
+  get(object: Elements, view: SetEntry, reset: boolean): ElementExpr[] {
+    const set = this.set(object.family, object.table, object.set);
+    if (set === undefined) return fail(object.loc, 'No such file or directory');
+    let value = object.elements;
+    while (value.kind === 'variable') value = value.value;
+    const shape = { ...set, flags: set.flags & ~(uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT) };
+    const ctx = new Context(object.family, object.table, this);
+    const { elements } = evaluateElements(ctx, shape, asSet(value), evaluate);
+    return getElements(this.#socket, shape, view, elements, reset);
+  }
+
   send(check: boolean): ReturnType<Batch['send']> {
     return this.batch.send(this.#socket, check);
   }
@@ -537,11 +554,34 @@ function origin(object: { readonly loc?: import('./source.ts').Location }): Orig
   return object.loc === undefined ? {} : { loc: object.loc };
 }
 
+/** What counts in an element must be what the set declares, in its order. */
+function checkStatements(set: SetInfo, value: SetExpr): void {
+  if (set.stmts.length === 0) return;
+  for (const { key, stmts } of value.elements) {
+    if (stmts === undefined || stmts.length === 0) continue;
+    if (stmts.length !== set.stmts.length)
+      fail(key, `number of statements mismatch, set expects ${set.stmts.length} but element has ${stmts.length}`);
+    stmts.forEach((s, i) => {
+      const wanted = set.stmts[i].kind;
+      if (s.kind !== wanted) fail(s, `statement mismatch, element expects ${s.kind}, but set has type ${wanted}`);
+    });
+  }
+}
+
 /** A single member is a set of one. */
 function asSet(value: Expr): SetExpr {
   if (value.kind === 'set') return value;
   if (value.kind === 'list') return { kind: 'set', elements: value.items.map((key) => ({ kind: 'element', key })) };
   return { kind: 'set', elements: [{ kind: 'element', key: value }] };
+}
+
+/** The place of what a command names: its last name, or the handle. */
+function named(target: Target): Origin {
+  const { loc, handle } = target;
+  const name = handle?.id !== undefined ? String(handle.id) : (target.name ?? target.table);
+  if (loc === undefined || name === undefined) return loc === undefined ? {} : { loc };
+  const at = loc.source.text.lastIndexOf(name, loc.end - 1);
+  return { loc: at < loc.start ? loc : { ...loc, start: at, end: at + name.length } };
 }
 
 /** A set of the kernel's dump. */
@@ -570,6 +610,9 @@ function readSet(m: Message, family: Family): SetInfo | undefined {
   const merge = udata && parseUdata(udata.payload).some((tlv) => tlv.type === UDATA_SET_MERGE_ELEMENTS && tlv.value[0]);
   const key = keyExpr(u32(uapi.NFTA_SET_KEY_TYPE) ?? 0, keyLen, lengths, order?.value[0]);
   if (key === undefined) return undefined;
+  const one = attrs.get(uapi.NFTA_SET_EXPR);
+  const many = attrs.get(uapi.NFTA_SET_EXPRESSIONS);
+  const exprs = one ? [decodeExpr(one)] : many ? decodeExprs(many) : [];
   const dataType = u32(uapi.NFTA_SET_DATA_TYPE);
   const dataLen = (u32(uapi.NFTA_SET_DATA_LEN) ?? 0) * 8;
   const data =
@@ -591,7 +634,7 @@ function readSet(m: Message, family: Family): SetInfo | undefined {
     }),
     empty: true,
     ...(merge && { autoMerge: true }),
-    stmts: [],
+    stmts: exprs.flatMap((e) => simpleStmt(e) ?? []),
   };
 }
 

@@ -60,8 +60,10 @@ export class NftError extends Error {
 
 const TAB = 8;
 
+/** The command line has no name and no lines. */
 function place(loc: Location): string {
   const { source, start, end } = loc;
+  if (source.name === '<cmdline>') return '';
   const from = source.text.lastIndexOf('\n', start - 1) + 1;
   return `${source.name}:${lineOf(source, start)}:${start - from + 1}-${Math.max(end, start + 1) - from}: `;
 }

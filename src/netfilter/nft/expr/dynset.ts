@@ -31,6 +31,9 @@ import { loadRegister, regNumber } from '../regs.ts';
 import { bindSet, releaseElement, unbindSet } from '../set/bind.ts';
 import type { Element } from '../set/set.ts';
 
+/** The kernel keeps timeouts of rules in ticks, of which most distributions have 250 a second. */
+const JIFFY_MS = 4;
+
 const NFT_DYNSET_F_EXPR = 2;
 const DEFAULT_SIZE = 0xffff;
 
@@ -46,7 +49,8 @@ export const dynset: ExprKind = {
     if (op > NFT_DYNSET_OP_DELETE) throw new KernelError(EOPNOTSUPP);
     const timeoutAttr = attrs.get(NFTA_DYNSET_TIMEOUT);
     if (timeoutAttr && !(set.flags & NFT_SET_TIMEOUT)) throw new KernelError(EOPNOTSUPP);
-    const timeoutMs = timeoutAttr ? Number(getBeU64(timeoutAttr.payload)) : 0;
+    const given = timeoutAttr ? Number(getBeU64(timeoutAttr.payload)) : 0;
+    const timeoutMs = given - (given % JIFFY_MS);
     const key = loadRegister(attrs.get(NFTA_DYNSET_SREG_KEY), set.keyLength);
     const dataAttr = attrs.get(NFTA_DYNSET_SREG_DATA);
     if ((dataAttr !== undefined) !== ((set.flags & NFT_SET_MAP) !== 0)) throw new KernelError(EOPNOTSUPP);

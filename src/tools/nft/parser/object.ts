@@ -311,8 +311,10 @@ export function objectSpec(p: Parser, type: string): { spec: ObjectSpec; comment
   const body = (line: () => void): void => {
     const each = (): void => {
       if (p.is('comment')) {
-        p.next();
+        const token = p.next();
+        const again = comment !== undefined;
         comment = p.string();
+        if (again) p.fail(p.since(token), 'You can only specify this once. This statement is duplicated.');
       } else line();
       if (inBlock) {
         const token = p.peek();
