@@ -42,6 +42,7 @@ import type { KernelExpr } from './expr/types.ts';
 import { getElements } from './get-element.ts';
 import { linearizeRule, linearizeStatements } from './linearize.ts';
 import { writeChain, writeElement, writeFlowtable, writeObject, writeSet, writeTable } from './objects.ts';
+import { type RuleName, RuleOrder } from './rule-order.ts';
 import type { SetInfo } from './set-info.ts';
 import {
   emitUdata,
@@ -91,6 +92,10 @@ export class Session implements World {
   /** Tables whose sets were asked for, or that this run emptied. */
   readonly #known = new Set<string>();
   #flushed = false;
+  /** Chains ("family table chain") and tables ("family table") whose rules this run has taken away. */
+  readonly #emptied = new Set<string>();
+  readonly #orders = new Map<string, RuleOrder>();
+  #ruleId = 0;
   #pending: SetInfo[] = [];
   #id = 0;
 
@@ -357,26 +362,40 @@ export class Session implements World {
     for (const set of this.#pending) this.#anonymous(set, from);
     if (this.#debugNetlink) this.#debugRule(rule, exprs);
     const flags = how === 'replace' ? NLM_F_REPLACE : how === 'add' ? NLM_F_CREATE | NLM_F_APPEND : NLM_F_CREATE;
-    const position = this.#position(written, how);
+    const position = how === 'replace' ? undefined : this.#position(written);
+    const id = ++this.#ruleId;
+    if (how !== 'replace') this.#orderOf(written).add(id, how === 'insert', position);
     this.batch.add(uapi.NFT_MSG_NEWRULE, family, flags | NLM_F_ECHO, { ...from, rule: written }, (w) => {
       w.string(uapi.NFTA_RULE_TABLE, rule.table).string(uapi.NFTA_RULE_CHAIN, rule.chain);
       if (how === 'replace') w.beU64(uapi.NFTA_RULE_HANDLE, rule.handle!.id!);
-      else if (position !== undefined) w.beU64(uapi.NFTA_RULE_POSITION, position);
+      else {
+        w.beU32(uapi.NFTA_RULE_ID, id);
+        if (typeof position === 'bigint') w.beU64(uapi.NFTA_RULE_POSITION, position);
+        else if (position !== undefined) w.beU32(uapi.NFTA_RULE_POSITION_ID, position);
+      }
       encodeExprs(w, uapi.NFTA_RULE_EXPRESSIONS, exprs);
       if (rule.comment !== undefined)
         w.bytes(uapi.NFTA_RULE_USERDATA, emitUdata([udataString(UDATA_COMMENT, rule.comment)]));
     });
   }
 
-  #position(rule: Rule, how: string): bigint | undefined {
-    const { handle } = rule;
-    if (handle === undefined || how === 'replace') return undefined;
-    if (handle.position !== undefined) return handle.position;
-    if (handle.index === undefined) return handle.id;
+  #orderOf(rule: Rule): RuleOrder {
+    const key = `${rule.family} ${rule.table} ${rule.chain}`;
+    let order = this.#orders.get(key);
+    if (order === undefined) {
+      const fresh = this.#flushed || this.#emptied.has(key) || this.#emptied.has(`${rule.family} ${rule.table}`);
+      order = new RuleOrder(() => (fresh ? [] : this.#handles(rule)));
+      this.#orders.set(key, order);
+    }
+    return order;
+  }
+
+  /** The chain's rules in the kernel. */
+  #handles(rule: Rule): bigint[] {
     const messages = this.#dump(uapi.NFT_MSG_GETRULE, FAMILY_NUMBERS[rule.family], (w) => {
       w.string(uapi.NFTA_RULE_TABLE, rule.table).string(uapi.NFTA_RULE_CHAIN, rule.chain);
     });
-    const handles = messages.flatMap((m) => {
+    return messages.flatMap((m) => {
       const attrs = attrMap(m.payload, NFGENMSG_LENGTH);
       const chain = attrs.get(uapi.NFTA_RULE_CHAIN);
       const own = attrs.get(uapi.NFTA_RULE_HANDLE);
@@ -384,7 +403,15 @@ export class Session implements World {
         ? []
         : [getBeU64(own.payload)];
     });
-    return handles[handle.index] ?? fail(rule.loc, 'Could not process rule: No such file or directory');
+  }
+
+  /** The rule that a new one stands beside. */
+  #position(rule: Rule): RuleName | undefined {
+    const { handle } = rule;
+    if (handle === undefined) return undefined;
+    if (handle.position !== undefined) return handle.position;
+    if (handle.index === undefined) return handle.id;
+    return this.#orderOf(rule).at(handle.index) ?? fail(rule.loc, 'Could not process rule: No such file or directory');
   }
 
   #anonymous(set: SetInfo, from: Origin): void {
@@ -465,6 +492,13 @@ export class Session implements World {
   #forget(family: Family, table: string): void {
     for (const key of [...this.#sets.keys()]) if (key.startsWith(`${family} ${table} `)) this.#sets.delete(key);
     this.#known.add(`${family} ${table}`);
+    this.#empty(`${family} ${table}`);
+  }
+
+  /** The rules of a table or of a chain go away. */
+  #empty(key: string): void {
+    this.#emptied.add(key);
+    for (const one of [...this.#orders.keys()]) if (one === key || one.startsWith(`${key} `)) this.#orders.delete(one);
   }
 
   #flush(target: Target): void {
@@ -474,6 +508,7 @@ export class Session implements World {
       case 'ruleset':
         if (target.family === undefined) {
           this.#sets.clear();
+          this.#orders.clear();
           this.#flushed = true;
         } else
           for (const key of [...this.#sets.keys()]) if (key.startsWith(`${target.family} `)) this.#sets.delete(key);
@@ -481,6 +516,7 @@ export class Session implements World {
         return;
       case 'table':
       case 'chain':
+        this.#empty([target.family, target.table, ...(target.what === 'chain' ? [target.name] : [])].join(' '));
         this.batch.add(uapi.NFT_MSG_DELRULE, family, 0, from, (w) => {
           w.string(uapi.NFTA_RULE_TABLE, target.table!);
           if (target.what === 'chain') w.string(uapi.NFTA_RULE_CHAIN, target.name!);

@@ -49,6 +49,13 @@ function ipv6Length(text: string, at: number): number {
 
 type Frame = { readonly source: Source; at: number };
 
+/** How many includes a text lies in. */
+function depth(source: Source): number {
+  let levels = 0;
+  for (let at = source.includedAt; at !== undefined; at = at.source.includedAt) levels++;
+  return levels;
+}
+
 export class Lexer {
   #stack: Frame[] = [];
   #queue: Token[] = [];
@@ -61,7 +68,8 @@ export class Lexer {
 
   /** Splices an included text in; no token may have been looked at beyond the include line. */
   push(source: Source, loc: Location): void {
-    if (this.#stack.length >= MAX_DEPTH) throw new NftError(loc, `Include nested too deeply, max ${MAX_DEPTH} levels`);
+    // Files of one pattern are beside each other, not inside.
+    if (depth(source) >= MAX_DEPTH) throw new NftError(loc, `Include nested too deeply, max ${MAX_DEPTH} levels`);
     if (this.#queue.length > 0) {
       const first = this.#queue[0];
       this.#stack[this.#stack.length - 1].at = first.start;

@@ -186,7 +186,9 @@ export function printSet(set: SetEntry, options: ListOptions): string {
     if (set.size) lines.push(`size ${set.size}`);
   }
   const flags = SET_FLAGS.filter(([bit]) => set.flags & bit).map(([, name]) => name);
-  if (flags.length > 0) lines.push(`flags ${flags.join(',')}`);
+  // A timeout says by itself what the flag would.
+  const implied = flags.length === 1 && flags[0] === 'timeout' && set.timeout !== undefined;
+  if (flags.length > 0 && !implied) lines.push(`flags ${flags.join(',')}`);
   if (set.stmts.length > 0) lines.push(set.stmts.map((s) => stmt(s, { ...context, stateless: true })).join(' '));
   if (set.autoMerge) lines.push('auto-merge');
   if (set.timeout) lines.push(`timeout ${formatTime(BigInt(set.timeout))}`);
