@@ -19,11 +19,14 @@ import type { Json } from './json/types.ts';
 import { listOptions, runList, showSet } from './list.ts';
 import { generation, readEvents, startMonitor } from './monitor.ts';
 import { hostNames } from './names.ts';
+import { formatMerges, optimizeCommands } from './optimize/index.ts';
 import { type Flags, parseArguments, USAGE, VERSION } from './options.ts';
 import type { Scope } from './parser/core.ts';
 import { newScope, parse } from './parser/index.ts';
 import { Session } from './session.ts';
 import { formatError, LineIndex, type Location, NftError, type Source } from './source.ts';
+
+export { type Merge, type OptimizeOptions, type OptimizeResult, optimize } from './optimize/index.ts';
 
 export type NftIo = {
   readonly netlink: NetlinkTransport;
@@ -55,6 +58,8 @@ export type ScriptOptions = {
   /** How messages call the script. */
   readonly file?: string;
   readonly check?: boolean;
+  /** -o: rules are merged before they are evaluated, and the merges reported. */
+  readonly optimize?: boolean;
   readonly includePaths?: readonly string[];
   readonly defines?: ReadonlyMap<string, string>;
   readonly debugNetlink?: boolean;
@@ -162,6 +167,12 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
   }
   const socket = io.netlink.open(12);
   const names = hostNames(io.netlink, reader(io));
+  let report = '';
+  if (options.optimize && parsed.errors.length === 0) {
+    const { commands, merges } = optimizeCommands(parsed.commands, names);
+    parsed = { ...parsed, commands };
+    report = formatMerges(merges);
+  }
   const session = new Session(socket, names, options.debugNetlink === true);
   const { flags = {} } = options;
   session.batch.echo = flags.echo === true;
@@ -228,7 +239,7 @@ export function runScript(text: string, io: NftIo, options: ScriptOptions = {}):
       return { ...failed([asError(error, command)], stdout), rules };
     }
   }
-  return { code: 0, stdout, stderr: '', rules };
+  return { code: 0, stdout, stderr: report, rules };
 }
 
 function read(command: Command, io: NftIo, options: ScriptOptions): string {

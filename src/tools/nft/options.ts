@@ -26,6 +26,7 @@ export type Arguments = {
   readonly interactive: boolean;
   readonly options: {
     readonly check: boolean;
+    readonly optimize: boolean;
     readonly includePaths: readonly string[];
     readonly defines: ReadonlyMap<string, string>;
     readonly debugNetlink: boolean;
@@ -44,6 +45,7 @@ export const USAGE = `Usage: nft [ options ] [ cmds... ]
   -i, --interactive               Read input from interactive CLI
   -c, --check                     Check commands validity without actually applying the changes
   -a, --handle                    Output rule handle
+  -o, --optimize                  Optimize ruleset
   -s, --stateless                 Omit stateful information of ruleset
   -t, --terse                     Omit contents of sets
   -S, --service                   Translate ports to service names
@@ -153,6 +155,7 @@ export function parseArguments(argv: readonly string[]): Arguments | { readonly 
     interactive: set.has('i'),
     options: {
       check: set.has('c'),
+      optimize: set.has('o'),
       includePaths,
       defines,
       debugNetlink,
