@@ -104,6 +104,14 @@ test('a restore names file, line and handle of every rule, and the line of an er
   }
 });
 
+test('a rule that a restore has just replaced is a place for the next one', () => {
+  const io = host();
+  const restore = (args: readonly string[], stdin: string): number => iptablesRestore(args, { ...io, stdin }).code;
+  expect(restore([], '*filter\n-A INPUT -i a\n-A INPUT -i b\nCOMMIT\n')).toBe(0);
+  expect(restore(['-n'], '*filter\n-R INPUT 2 -i c\n-I INPUT 2 -i d\nCOMMIT\n')).toBe(0);
+  expect(sh(io, '-S INPUT').stdout).toBe('-P INPUT ACCEPT\n-A INPUT -i a\n-A INPUT -i d\n-A INPUT -i c\n');
+});
+
 test('what iptables-save prints, iptables-restore loads, and it prints the same again', () => {
   const io = host();
   for (const line of [

@@ -91,6 +91,7 @@ export type Difference = {
 /** What holds for every comparison. */
 const ALWAYS: readonly string[] = [
   'packets are whole: no IP options, no cut headers; checksums and logging are not compared',
+  'packets of connections that are open already are taken as not translated: what NAT makes of them is not compared',
   'each way of a packet (through the host, to it, from it) is compared by itself: routing is taken to be the same',
 ];
 

@@ -496,6 +496,7 @@ export class Session<R = Rule> {
       fill: (w) => {
         w.string(U.NFTA_RULE_TABLE, tableName).string(U.NFTA_RULE_CHAIN, chain.name).beU64(U.NFTA_RULE_HANDLE, handle);
         writeRuleBody(w, rule, this.dialect);
+        if (held.id !== 0) w.beU32(U.NFTA_RULE_ID, held.id);
       },
     });
   }
