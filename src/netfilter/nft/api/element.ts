@@ -190,7 +190,8 @@ function removeElement(nft: Nftables, tx: Transaction, set: NftSet, element: Ele
   set.count--;
   releaseElement(element, tx.undo);
   tx.undo(() => {
-    set.backend.insert(element, 0);
+    if (set.backend.restore) set.backend.restore(element);
+    else set.backend.insert(element, 0);
     set.count++;
   });
 }

@@ -76,6 +76,12 @@ export class IntervalBackend implements SetBackend {
     return undefined;
   }
 
+  restore(element: Element): void {
+    let at = this.#upper(element.key, 0);
+    if (isEnd(element) && at > 0 && compareKeys(this.#sorted[at - 1].key, element.key, 0, this.#length) === 0) at--;
+    this.#sorted.splice(at, 0, element);
+  }
+
   find(element: Pick<Element, 'key' | 'flags'>): Element | undefined {
     const end = isEnd(element);
     for (let i = this.#upper(element.key, 0) - 1; i >= 0; i--) {

@@ -46,6 +46,11 @@ export type SetBackend = {
    * (EEXIST), or 'overlap' when it overlaps others in part.
    */
   insert(element: Element, now: number): Element | 'overlap' | undefined;
+  /**
+   * Puts an element back that a refused batch had taken out. Without it `insert` does so; structures that judge an element
+   * by its neighbours need it, for these may not be back yet.
+   */
+  restore?(element: Element): void;
   /** The element that `key` (and `keyEnd`, `flags`) names exactly. */
   find(element: Pick<Element, 'key' | 'keyEnd' | 'flags'>): Element | undefined;
   /** The element that a question for one key means: the exact one, or the interval that holds the key. */
