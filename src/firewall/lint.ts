@@ -1,6 +1,6 @@
 /**
- * `netloom lint`: rules that can never match because earlier rules took all their packets, rules whose every packet would be
- * treated the same without them, chains that nothing calls, sets that nothing uses. Proved over all packets (`space/`).
+ * `netloom lint`: rules that can never match because earlier rules took all their packets or because they contradict
+ * themselves, chains that nothing calls, sets that nothing uses. Proved over all packets (`space/`).
  */
 import type { Chain, Rule } from '../netfilter/nft/model.ts';
 import { familyName } from '../netfilter/nft/run.ts';
