@@ -23,6 +23,7 @@ Examples:
 
 type ConvertCliOptions = RulesOptions & {
   readonly counters?: boolean;
+  readonly merge: boolean;
   readonly proof: boolean;
   readonly json?: boolean;
   readonly seconds?: string;
@@ -33,6 +34,7 @@ export function addConvert(program: Command): void {
     .description('an iptables ruleset as an nft script, with the proof that both treat every packet alike')
     .argument('<rules>', 'iptables-save file, or shell script of iptables and ip lines')
     .option('--counters', 'keep a counter in every rule')
+    .option('--no-merge', 'keep every rule apart: no sets, concatenations and maps')
     .option('--no-proof', 'do not compare the script with RULES')
     .option('--seconds <n>', 'give up comparing after this time (default: never)')
     .option('--json', 'print script, left-out rules and comparison as JSON')
@@ -43,6 +45,7 @@ export function addConvert(program: Command): void {
         const activity = new Activity();
         const { text, left, warnings, proof } = convert(firewallOptions(rules, givenOf(options), options), {
           ...(options.counters === true && { counters: true }),
+          merge: options.merge,
           prove: options.proof,
           compare: {
             interrupt: (n) => {

@@ -16,7 +16,9 @@ test('the office in iptables becomes an nft script that treats every packet alik
   const { text, left, proof } = convert(rules(readFileSync(file, 'utf8')));
   expect(left).toEqual([]);
   expect(proof?.verdict).toBe('equal');
-  expect(text).toContain('iifname "uplink" tcp dport { 80, 443 } dnat to 10.0.20.10\n');
+  expect(text).toContain('dnat to iifname . tcp dport map { "uplink" . 25 : 10.0.20.25, "uplink" . 80 : 10.0.20.10,');
+  const apart = convert(rules(readFileSync(file, 'utf8')), { merge: false, prove: false }).text;
+  expect(apart).toContain('iifname "uplink" tcp dport { 80, 443 } dnat to 10.0.20.10\n');
   expect(text).not.toContain('counter');
   // A base chain that accepts everything says nothing.
   expect(text).not.toContain('hook output');

@@ -1,10 +1,11 @@
 /**
  * `netloom convert`: an iptables ruleset as an nft script that means the same, with the proof. Rules are taken as the kernel
- * half has them, put into the words of nft (`tools/iptables/translate`), listed as a script, and compared with what they come
- * from by reasoning over all packets (`diff.ts`).
+ * half has them, put into the words of nft (`tools/iptables/translate`), merged where neighbours differ in values only
+ * (`tools/nft/optimize`), and the script is compared with what it comes from by reasoning over all packets (`diff.ts`).
  *
  *     convert({ text: save, file: 'rules.v4', given }).proof?.verdict; // 'equal'
  */
+import { optimize } from '../tools/nft/index.ts';
 import { type CompareOptions, compare, type Difference } from './diff.ts';
 import { Machine } from './machine.ts';
 import { BadInput } from './problem.ts';
@@ -13,6 +14,8 @@ import { type FirewallOptions, inputOf, setUp } from './set-up.ts';
 export type ConvertOptions = {
   /** Keep a counter in every rule, as iptables has one. */
   readonly counters?: boolean;
+  /** Merge neighbouring rules into sets, concatenations and maps; default true. */
+  readonly merge?: boolean;
   /** Compare the result with the input; default true. */
   readonly prove?: boolean;
   readonly compare?: CompareOptions;
@@ -46,7 +49,8 @@ export function convert(options: FirewallOptions, how: ConvertOptions = {}): Con
       else if (line !== '' && !line.startsWith('#')) commands.push(how.counters === true ? line : uncounted(line));
     }
   }
-  const text = listed(withoutIdle(commands));
+  const plain = listed(withoutIdle(commands).join('\n'));
+  const text = how.merge === false ? plain : listed(optimize(plain, { file: NAME }).text);
   const fresh: FirewallOptions = { text, file: NAME, given: options.given, kind: 'nft' };
   const proof = how.prove === false ? undefined : compare(options, fresh, how.compare);
   return { text, left, warnings, proof };
@@ -80,10 +84,10 @@ function withoutIdle(commands: readonly string[]): string[] {
   });
 }
 
-/** The ruleset as nft lists it. */
-function listed(commands: readonly string[]): string {
+/** A script's ruleset as nft lists it. */
+function listed(script: string): string {
   const machine = new Machine([]);
-  const loaded = machine.run('nft', ['-f', '-'], { stdin: `${commands.join('\n')}\n` });
+  const loaded = machine.run('nft', ['-f', '-'], { stdin: `${script}\n` });
   if (loaded.code !== 0) throw new BadInput(`the translation does not load:\n${loaded.stderr.trimEnd()}`);
   return machine.run('nft', ['-s', 'list', 'ruleset']).stdout;
 }
