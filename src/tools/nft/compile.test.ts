@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { type CompiledRule, Workspace } from './compile.ts';
 import { debugElement, debugExpr } from './expr/debug.ts';
+import { printRule } from './print/ruleset.ts';
 import { formatError, NftError } from './source.ts';
 
 function compile(rule: string, family = 'inet', before: readonly string[] = []): CompiledRule {
@@ -108,4 +109,21 @@ test('what stands behind a final statement is refused', () => {
 test('a syntax error says what was not expected', () => {
   expect(error('tcp dport')).toContain('syntax error, unexpected end of file');
   expect(error('frobnicate 1')).toContain('syntax error, unexpected');
+});
+
+test('numbers of the host in a concatenation with ranges are turned round, in maps as in sets, and listed as written', () => {
+  const members = (data: string): string => `{ new . 10.0.0.1${data}, new . 192.0.2.1-192.0.2.9${data} }`;
+  for (const rule of [
+    `ct state . ip daddr vmap ${members(' : accept')}`,
+    `ct state . ip daddr ${members('')} accept`,
+  ]) {
+    expect(code(rule, 'ip').slice(0, 3)).toEqual([
+      '[ ct load state => reg 1]',
+      '[ byteorder reg 1 = hton(reg 1, 4, 4)]',
+      '[ payload load 4b @ network header + 16 => reg 9]',
+    ]);
+    const space = new Workspace();
+    const compiled = space.run(`add rule ip t c ${rule}`)!;
+    expect(printRule(space.listed(compiled), {})).toBe(rule);
+  }
 });

@@ -60,6 +60,12 @@ export function toByteOrder(expr: Expr, byteorder: dt.ByteOrder): Expr {
   };
 }
 
+/** A concatenation as interval sets have it: numbers with the most significant byte first. */
+export function intervalKey(key: ConcatExpr): ConcatExpr {
+  const isNumber = (part: Expr): boolean => dt.rootType(part.type ?? dt.invalidType) === dt.integerType;
+  return { ...key, parts: key.parts.map((part) => (isNumber(part) ? toByteOrder(part, 'big') : part)) };
+}
+
 const word = (byteorder: dt.ByteOrder): string =>
   byteorder === 'big' ? 'big endian' : byteorder === 'host' ? 'host endian' : 'invalid';
 
@@ -236,7 +242,7 @@ export function evaluateMap(ctx: Context, expr: MapExpr, expect: Expect): Expr {
     if ((set.flags & (uapi.NFT_SET_MAP | uapi.NFT_SET_OBJECT)) === 0) fail(mappings, 'Expression is not a map');
   } else return fail(mappings, 'Expression is not a map');
   checkSame(set.key.type!, key, 'datatype mismatch, map expects');
-  if (set.flags & uapi.NFT_SET_INTERVAL) key = toByteOrder(key, 'big');
+  if (set.flags & uapi.NFT_SET_INTERVAL) key = key.kind === 'concat' ? intervalKey(key) : toByteOrder(key, 'big');
   const data = set.data;
   return {
     ...expr,

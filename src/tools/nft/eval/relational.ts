@@ -5,7 +5,7 @@ import * as dt from '../datatype.ts';
 import type { SetInfo } from '../set-info.ts';
 import { type Context, expectNothing, expectOf, fail } from './context.ts';
 import { updateProtocols } from './dependency.ts';
-import { evaluate, isConstant, toByteOrder } from './expression.ts';
+import { evaluate, intervalKey, isConstant, toByteOrder } from './expression.ts';
 import { finishSet } from './set.ts';
 
 const REL_NAMES: Readonly<Record<string, string>> = { implicit: 'implicit' };
@@ -170,11 +170,7 @@ export function evaluateRelational(ctx: Context, written: RelationalExpr): Relat
         right = ref;
         if (ref.set!.flags & uapi.NFT_SET_INTERVAL && dt.rootType(left.type!) === dt.integerType)
           left = toByteOrder(left, 'big');
-        if (left.kind === 'concat' && ref.set!.flags & uapi.NFT_SET_INTERVAL)
-          left = {
-            ...left,
-            parts: left.parts.map((p) => (dt.rootType(p.type!) === dt.integerType ? toByteOrder(p, 'big') : p)),
-          };
+        if (left.kind === 'concat' && ref.set!.flags & uapi.NFT_SET_INTERVAL) left = intervalKey(left);
       }
       break;
     case '<':
