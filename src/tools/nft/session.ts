@@ -668,7 +668,8 @@ function readSet(m: Message, family: Family): SetInfo | undefined {
       data: { type: data.type!, len: data.len ?? 0, byteorder: data.byteorder ?? 'invalid', expr: data },
       ...(data.kind !== 'concat' && data.type!.size > 0 && dataLen >= data.type!.size * 2 && { dataInterval: true }),
     }),
-    empty: true,
+    // A count of none may still be one interval without an end: the elements tell, when it matters.
+    empty: (u32(uapi.NFTA_SET_COUNT) ?? 0) === 0,
     ...(merge && { autoMerge: true }),
     stmts: exprs.flatMap((e) => simpleStmt(e) ?? []),
   };

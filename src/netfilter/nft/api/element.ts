@@ -7,7 +7,7 @@ import type { Message } from '../../../wire/netlink/message.ts';
 import { NLM_F_EXCL, NLM_F_MULTI } from '../../../wire/uapi/netlink.ts';
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import { dumpValue, dumpVerdict, readValue, readVerdict, releaseVerdict } from '../data.ts';
-import { need, noUndo, u32Attr } from '../expr.ts';
+import { type InitContext, need, noUndo, u32Attr } from '../expr.ts';
 import { checkOwner, findSet, type Nftables, nftMessage, objectKey, type Request } from '../nftables.ts';
 import { releaseElement } from '../set/bind.ts';
 import type { Element, NftSet } from '../set/set.ts';
@@ -41,10 +41,9 @@ function parseKey(set: NftSet, attrs: ReadonlyMap<number, Attr>): Named {
   return { key, keyEnd, flags };
 }
 
-function parseElement(nft: Nftables, set: NftSet, attr: Attr): Element {
+function parseElement(nft: Nftables, set: NftSet, attr: Attr, ctx: InitContext): Element {
   const attrs = attrMap(attr.payload);
   const named = parseKey(set, attrs);
-  const ctx = nft.context(set.table, undefined);
   const end = (named.flags & U.NFT_SET_ELEM_INTERVAL_END) !== 0;
   const dataAttr = attrs.get(U.NFTA_SET_ELEM_DATA);
   let data: Uint8Array | undefined;
@@ -109,8 +108,8 @@ function limitOf(set: NftSet): number {
   return set.flags & U.NFT_SET_INTERVAL && set.fields.length < 2 ? set.maxSize * 2 : set.maxSize;
 }
 
-function addElement(nft: Nftables, tx: Transaction, req: Request, set: NftSet, attr: Attr): void {
-  const element = parseElement(nft, set, attr);
+function addElement(nft: Nftables, tx: Transaction, req: Request, set: NftSet, attr: Attr, ctx: InitContext): void {
+  const element = parseElement(nft, set, attr, ctx);
   const give = (): void => releaseElement(element, noUndo);
   const { now } = nft.host.world;
   if (element.flags & U.NFT_SET_ELEM_CATCHALL) {
@@ -166,8 +165,9 @@ export function newElements(nft: Nftables, tx: Transaction, req: Request): void 
   const set = findSet(table, req.attrs.get(U.NFTA_SET_ELEM_LIST_SET), req.attrs.get(U.NFTA_SET_ELEM_LIST_SET_ID));
   if (set.use > 0 && set.flags & U.NFT_SET_CONSTANT) throw new KernelError(EBUSY);
   if (set.dataType === U.NFT_DATA_VERDICT) tx.jumps = true;
+  const ctx = nft.context(table, undefined);
   for (const attr of readAttrs(need(req.attrs, U.NFTA_SET_ELEM_LIST_ELEMENTS).payload))
-    about(attr, () => addElement(nft, tx, req, set, attr));
+    about(attr, () => addElement(nft, tx, req, set, attr, ctx));
 }
 
 function noteElement(nft: Nftables, tx: Transaction, set: NftSet, element: Element, added: boolean): void {
