@@ -32,11 +32,14 @@ export function integerValue(expr: ValueExpr, expect: Expect): ValueExpr {
     fail(expr, `Value ${expr.value} exceeds valid range 0-${expect.max}`);
   if (expect.len > 0 && expr.value > mask(expect.len))
     fail(expr, `Value ${expr.value} exceeds valid range 0-${mask(expect.len)}`);
+  // Written out: a spread in front makes V8 build every value property by property.
   return {
-    ...expr,
+    kind: 'value',
+    value: expr.value,
     type: expect.type,
     byteorder: expect.byteorder,
     len: expect.len > 0 ? expect.len : (expr.len ?? expect.type.size),
+    ...(expr.loc && { loc: expr.loc }),
   };
 }
 
