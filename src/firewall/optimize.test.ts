@@ -1,8 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { optimize } from '../tools/nft/index.ts';
 import { compare, loadSide } from './diff.ts';
+import { Machine } from './machine.ts';
 import { BadInput } from './problem.ts';
+import { Firewall } from './try.ts';
 
 const port = fc.constantFrom('22', 'ssh', '23', '20-22', '80', '{ 22, 90-99 }', '443');
 const address = fc.constantFrom(
@@ -139,3 +142,63 @@ ${lines
     { numRuns: 30 },
   );
 }, 60_000);
+
+test('packets sent to a host with the merged rules meet the same end', () => {
+  const iface = { name: 'lan', addresses: ['10.9.0.1/24'] };
+  const bare = { ifaces: [iface], routes: [{ to: 'default', via: '10.9.0.254' }] };
+  const packet = fc
+    .tuple(
+      fc.constantFrom('tcp', 'udp'),
+      fc.constantFrom('10.0.0.1', '10.0.0.7', '192.0.2.5', '198.51.100.1'),
+      fc.constantFrom(21, 22, 23, 80, 95, 443),
+    )
+    .map(([protocol, from, to]) => `lan ${protocol} ${from}:40000 -> local:${to}`);
+  fc.assert(
+    fc.property(rules, fc.boolean(), fc.array(packet, { minLength: 1, maxLength: 3 }), (list, writes, packets) => {
+      const text = script(list, writes);
+      const better = optimize(text).text;
+      fc.pre(better !== text && loads(text));
+      const ends = (rules: string): string[] =>
+        packets.map((each) => new Firewall({ text: rules, file: 'fw.nft', given: bare }).ask(each).verdict);
+      expect(ends(better)).toEqual(ends(text));
+    }),
+    { numRuns: 25 },
+  );
+}, 60_000);
+
+const oracle = spawnSync('unshare', ['-n', 'nft', '--version'], { encoding: 'utf8' });
+const missing = oracle.stdout?.includes('v1.0.6') ? undefined : 'nft 1.0.6 in a network namespace is not to be had';
+if (missing !== undefined) console.log(`skipped: listings of the real tool (${missing})`);
+
+// 1.0.6 loses counters of verdict maps and targets of address translation; they are not asked for here.
+test.skipIf(missing !== undefined)('nft -o loads what the real tool loads', () => {
+  const text = `table ip x {
+	chain c1 {
+		udp dport 51820 iifname "foo" accept
+		udp dport { 67, 514 } iifname "bar" accept
+	}
+	chain y {
+		ip daddr 192.168.0.1 counter accept comment "first"
+		ip daddr 192.168.0.2 counter accept
+		iifname "eth1" ip saddr 1.1.1.1 ip daddr 2.2.2.3 accept
+		iifname "eth1" ip saddr 1.1.1.2 ip daddr 2.2.3.0/24 accept
+		ct state established,related accept
+		ct state invalid drop
+		tcp dport 1 accept
+		tcp dport 2-3 drop
+		tcp dport 7 log prefix "a " reject
+		tcp dport 8 log prefix "a " reject
+	}
+}
+`;
+  const real = spawnSync('unshare', ['-n', 'sh', '-c', 'nft -o -f - >/dev/null 2>&1; nft list ruleset'], {
+    input: text,
+    encoding: 'utf8',
+  });
+  const machine = new Machine([]);
+  expect(machine.run('nft', ['-c', '-o', '-f', '-'], { stdin: text })).toMatchObject({ code: 0, stdout: '' });
+  expect(machine.run('nft', ['list', 'ruleset']).stdout).toBe('');
+  const { code, stderr } = machine.run('nft', ['-o', '-f', '-'], { stdin: text });
+  expect([code, stderr.split('Merging:\n').length - 1]).toEqual([0, 6]);
+  expect(machine.run('nft', ['list', 'ruleset']).stdout).toBe(real.stdout);
+});
