@@ -11,6 +11,10 @@ test('ebtables rules list back as they were given', () => {
     '-A INPUT -p Length -j DROP',
     '-A INPUT -d de:ad:be:ef:00:00/ff:ff:ff:ff:00:00 -j DROP',
     '-A FORWARD -s ! 01:02:03:04:05:07 -d Multicast -o x+ -j CONTINUE',
+    '-A FORWARD --mark ! 0x2a/0xff -j DROP',
+    '-A FORWARD --mark 0x5 --pkttype-type ! otherhost -j CONTINUE',
+    '-A FORWARD --mark /0x2 -j CONTINUE',
+    '-A FORWARD --pkttype-type 9 -j CONTINUE',
     '-A OUTPUT -s Broadcast --limit 3/sec --limit-burst 5 -j RETURN',
   ];
   for (const rule of rules) expect(sh.run(['ebtables', ...words(rule)])).toEqual({ code: 0, stdout: '', stderr: '' });

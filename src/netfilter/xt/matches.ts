@@ -4,6 +4,7 @@ import { addrtype, iprange, policy, rpfilter } from './match/address.ts';
 import { bpf } from './match/bpf.ts';
 import { connbytes, connlabel, connlimit, connmark, conntrack, helper } from './match/conntrack.ts';
 import { string, u32 } from './match/content.ts';
+import { ebtMark, ebtPkttype } from './match/ebt.ts';
 import { cgroup, cluster, ipvs, nfacct, osf, socket } from './match/host.ts';
 import { ah6, dst, frag, hbh, ipv6header, mh, rt } from './match/ipv6-headers.ts';
 import {
@@ -76,6 +77,8 @@ export const MATCHES: readonly XtMatch<object>[] = [
   owner,
   physdev,
   pkttype,
+  ebtMark,
+  ebtPkttype,
   policy,
   quota,
   realm,

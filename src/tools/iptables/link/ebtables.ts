@@ -2,6 +2,7 @@
 import * as U from '../../../wire/uapi/nf-tables.ts';
 import type { KernelExpr } from '../../nft/expr/types.ts';
 import { problem } from '../errors.ts';
+import { ebtMark, ebtPkttype } from '../ext/ebt-matches.ts';
 import { limit, rateOf, SCALE } from '../ext/limit.ts';
 import type { Context, Extension, Use } from '../extension.ts';
 import type { Face } from '../iptables.ts';
@@ -122,7 +123,7 @@ function protoText(value: Uint8Array, mask: Uint8Array): string {
   return PROTOCOLS.find(([, code]) => code === type)?.[0] ?? `0x${type.toString(16)}`;
 }
 
-const MATCHES: readonly Extension<object>[] = [limit];
+const MATCHES: readonly Extension<object>[] = [limit, ebtMark, ebtPkttype];
 /** Type, length and value of the userdata that marks the rule of a chain's policy. */
 const POLICY_UDATA: Uint8Array = Uint8Array.of(1, 4, 1, 0, 0, 0);
 
@@ -170,6 +171,11 @@ export function ebtables(face: Face): LinkProgram {
       toKernel: (rule) => toLinkKernel(rule, LAYOUT, limitExpr),
       fromKernel(exprs, userdata) {
         const rule = fromLinkKernel(exprs, LAYOUT, (e) => {
+          if (e.name === 'match') {
+            const ext = MATCHES.find((one) => one !== limit && one.name === e.xt && one.revision === e.rev);
+            const state = ext?.codec.decode(e.info);
+            return ext && state && { ext, state };
+          }
           if (e.name !== 'limit' || e.rate === 0n) return undefined;
           const state = {
             ...(limit.codec.zero() as object),
