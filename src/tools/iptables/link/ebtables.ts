@@ -150,7 +150,9 @@ export function ebtables(face: Face): LinkProgram {
       if (match) out += not(`-${key}`, match.invert, match.name);
     }
     for (const use of rule.uses) {
-      const saved = use.ext.save(use.state, CONTEXT);
+      const given = use.ext.save(use.state, CONTEXT);
+      // 1.8.11 writes "!" before the option.
+      const saved = face.recent ? given.replaceAll(/ (--[a-z0-9_-]+) !/g, ' ! $1') : given;
       out += use.ext === limit && !saved.includes('--limit-burst') ? `${saved} --limit-burst 5` : saved;
     }
     const t = rule.target;
