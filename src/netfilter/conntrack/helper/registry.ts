@@ -1,5 +1,5 @@
-/** The helpers by name and protocol. Those that Linux has and netloom has not (H.323) are refused by name. */
-import { ENOENT, EOPNOTSUPP, KernelError } from '../../../core/errno.ts';
+/** The helpers by name and protocol. H.323's are only named. */
+import { ENOENT, KernelError } from '../../../core/errno.ts';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../../../wire/ipv4.ts';
 import { ftp } from './ftp.ts';
 import { pptp } from './pptp.ts';
@@ -9,8 +9,11 @@ import type { Helper, HelperState } from './types.ts';
 
 const HELPERS: readonly Helper[] = [ftp, tftp, irc, sane, amanda, pptp, sipTcp, sipUdp, netbiosNs, snmp];
 
-/** The helpers of H.323, which netloom does not have. */
-const REFUSED: readonly (readonly [string, number])[] = [
+/**
+ * Helpers of H.323: connections may have them, so that rulesets which give them out load as on Linux, but netloom does not
+ * read their packets and expects no connection of theirs.
+ */
+const NAMED: readonly (readonly [string, number])[] = [
   ['RAS', IPPROTO_UDP],
   ['Q.931', IPPROTO_TCP],
   ['H.245', IPPROTO_TCP],
@@ -21,11 +24,9 @@ export function helperFor(name: string, protocol: number): Helper | undefined {
   return HELPERS.find((h) => h.name === name && h.protocol === protocol);
 }
 
-/** Refuses a helper that is not there: ENOENT, or EOPNOTSUPP for those that Linux has and netloom has not. */
+/** Refuses a helper that Linux does not have (ENOENT). */
 export function needHelper(name: string, protocol: number): void {
-  if (helperFor(name, protocol) !== undefined) return;
-  if (REFUSED.some(([n, p]) => n === name && p === protocol))
-    throw new KernelError(EOPNOTSUPP, `netloom does not support the H.323 helper ${name}`);
+  if (helperFor(name, protocol) !== undefined || NAMED.some(([n, p]) => n === name && p === protocol)) return;
   throw new KernelError(ENOENT, `No such helper "${name}"`);
 }
 
