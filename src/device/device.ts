@@ -77,7 +77,9 @@ export class NetDevice {
   input: (dev: NetDevice, p: number) => void;
   /** Takes every frame that arrives, before anything else sees it (XDP); what it lets through comes to `deliver`. */
   xdp: { push(p: number): void } | undefined;
-  /** Looks at every frame about to be sent (netfilter egress, clsact, tcx). False: it has taken the packet. */
+  /** Looks at every frame about to be sent (netfilter's netdev egress). False: it has taken the packet. */
+  netfilterEgress: ((dev: NetDevice, p: number) => boolean) | undefined;
+  /** The same, after that (clsact, tcx). */
   egress: ((dev: NetDevice, p: number) => boolean) | undefined;
   /** Looks at every packet that has arrived, behind its link header (tcx, clsact). False: it has taken the packet. */
   ingress: ((dev: NetDevice, p: number) => boolean) | undefined;
@@ -130,6 +132,7 @@ export class NetDevice {
       return;
     }
     this.world.probe?.hit({ point: 'net_dev_queue', host: '', p, device: this });
+    if (this.netfilterEgress !== undefined && !this.netfilterEgress(this, p)) return;
     if (this.egress !== undefined && !this.egress(this, p)) return;
     this.#send(p);
   }

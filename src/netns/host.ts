@@ -47,6 +47,7 @@ import { AF_PACKET, SOCK_DGRAM, SOCK_RAW } from '../wire/uapi/socket.ts';
 import { ArpPolicy } from './arp-policy.ts';
 import { BpfHost } from './bpf-host.ts';
 import { DefragHooks } from './defrag.ts';
+import { egressHook } from './netdev-egress.ts';
 import { NftHost } from './nft-host.ts';
 
 /** Lines kept of the kernel log (`log` statements, LOG targets). */
@@ -207,6 +208,7 @@ export class Host implements InetHost {
         case 'register':
           this.sysctls.deviceAdded(ifindex);
           dev.input = (d, p): void => this.#enqueue(d, p);
+          dev.netfilterEgress = egressHook(this.hooks, this.world.slab);
           return;
         case 'up':
           this.fib4.deviceUp(ifindex);
